@@ -1,0 +1,33 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "parallel/group.h"
+#include "recipes/run_config.h"
+
+// What is trained on what, with which objective. A recipe builds the parts in plain sight and hands them to a Trainer.
+namespace lathe {
+
+struct RunContext {
+  const RunConfig& config;
+  std::unique_ptr<Group> world;
+  std::string config_dump;  // resolved, with sources
+  const std::atomic<bool>& stop_requested;
+};
+
+struct Recipe {
+  std::string name;
+  std::string sentence;
+  // Returns the exit code: 0 done, 75 stopped by a signal with a checkpoint saved.
+  std::function<int(RunContext)> run;
+};
+
+// The table. find_recipe throws std::invalid_argument naming the nearest.
+const std::vector<Recipe>& recipes();
+const Recipe& find_recipe(const std::string& name);
+
+}  // namespace lathe

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/loader/batch.h"
+#include "parallel/parameter.h"
+#include "trainer/model_config.h"
+
+// A language model: from a Batch to hidden states and to log-probabilities at chosen positions. Knows its parameters'
+// Hugging Face names; nothing of training, files or ranks.
+//
+// Shape letters, here and in trainer/: T tokens of a micro-batch, N chosen positions, H hidden size, V vocabulary,
+// I intermediate size, Q query heads, K key/value heads, D head size, L layers.
+namespace lathe {
+
+// Keys and values of one sequence that is being generated. The model appends to it.
+struct KvCache {
+  std::vector<at::Tensor> keys, values;  // per layer [capacity, K, D]
+  int64_t length = 0;                    // tokens held
+  int64_t capacity = 0;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  virtual const ModelConfig& config() const = 0;
+  // All of them, each once (a tied head is the embedding), in a fixed order; addresses stay valid.
+  virtual std::vector<Parameter*> parameters() = 0;
+
+  // [T, H]: after the last norm. Attention is causal within each document.
+  virtual at::Tensor hidden(const Batch& batch) = 0;
+  // The same when document d of the batch continues the sequence of caches[d]: attends to it, appends to it. No gradient.
+  virtual at::Tensor hidden(const Batch& batch, std::span<KvCache* const> caches) = 0;
+  // hidden_NH -> [N] float32: log p(targets_N | hidden) with softmax in float32; [N, V] never exists at once.
+  virtual at::Tensor log_probs(const at::Tensor& hidden_NH, const at::Tensor& targets_N) = 0;
+  // hidden_NH -> [N, V] float32. For generation and scoring; no gradient.
+  virtual at::Tensor logits(const at::Tensor& hidden_NH) = 0;
+
+  KvCache make_cache(int64_t capacity) const;
+};
+
+// The table of families. Weights are undefined-valued memory until loaded or initialised.
+// Throws std::invalid_argument for a family that is not there, with the list of those that are.
+std::unique_ptr<Model> make_model(const ModelConfig& config, at::ScalarType dtype, at::Device device);
+
+// Hugging Face's initialisation: matrices and embeddings N(0, initializer_range), norm weights 1. Counter-based: values
+// depend on (seed, parameter name, element) only.
+void initialize(Model& model, uint64_t seed);
+
+}  // namespace lathe

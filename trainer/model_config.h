@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+// config.json of a Hugging Face folder, in the spellings of transformers 4 and 5.
+namespace lathe {
+
+struct RopeScaling {
+  std::string type = "default";  // default | linear | dynamic | llama3 | yarn | longrope
+  double factor = 1;
+  double low_freq_factor = 1, high_freq_factor = 4;
+  int64_t original_max_position_embeddings = 0;
+  double attention_factor = 0, beta_fast = 32, beta_slow = 1;  // attention_factor 0: the class's default
+};
+
+struct ModelConfig {
+  std::string model_type;
+  int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, num_hidden_layers = 0;
+  int64_t num_attention_heads = 0, num_key_value_heads = 0, head_dim = 0;
+  int64_t max_position_embeddings = 0;
+  double rms_norm_eps = 1e-6, rope_theta = 10000, initializer_range = 0.02;
+  RopeScaling rope_scaling;
+  bool tie_word_embeddings = false, attention_bias = false, mlp_bias = false;
+  std::vector<int64_t> eos_token_id;
+  int64_t bos_token_id = -1, pad_token_id = -1;
+  std::string dtype = "float32";  // of the stored weights: float32 | bfloat16 | float16
+  std::string source;             // the whole config.json as it was read: keys that are not ours are carried along
+};
+
+// Reads <folder>/config.json. A key that changes the mathematics and is not supported is std::invalid_argument, by name.
+ModelConfig read_model_config(const std::string& folder);
+// From JSON text; `where` names it in messages.
+ModelConfig parse_model_config(const std::string& json, const std::string& where);
+// In transformers 5's spelling, readable by 4 and 5.
+std::string dump_model_config(const ModelConfig& config);
+
+}  // namespace lathe

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/loader/loader.h"
+#include "parallel/mesh.h"
+#include "parallel/sharding.h"
+#include "trainer/checkpoint.h"
+#include "trainer/metrics.h"
+#include "trainer/model.h"
+#include "trainer/objective/objective.h"
+#include "trainer/optimizer.h"
+#include "trainer/schedule.h"
+
+// Runs steps: takes batches, makes gradients, updates, measures, saves.
+namespace lathe {
+
+struct TrainConfig {
+  double num_train_epochs = 1;
+  int64_t max_steps = 0;
+  int64_t per_device_train_batch_size = 8;
+  int64_t per_device_eval_batch_size = 8;
+  int64_t gradient_accumulation_steps = 1;
+  int64_t global_batch_size = 0;
+  int64_t logging_steps = 10;
+  int64_t eval_steps = 0;
+  int64_t save_steps = 500;
+  int64_t save_total_limit = 2;
+  std::string resume_from_checkpoint = "auto";
+};
+
+template <class V>
+void fields(V& v, TrainConfig& c) {
+  v("num_train_epochs", c.num_train_epochs, "passes over the data", above(0));
+  v("max_steps", c.max_steps, "stop after this many steps; 0: as the epochs say", at_least(0));
+  v("per_device_train_batch_size", c.per_device_train_batch_size, "rows of a micro-batch", at_least(1));
+  v("per_device_eval_batch_size", c.per_device_eval_batch_size, "rows of an evaluation batch", at_least(1));
+  v("gradient_accumulation_steps", c.gradient_accumulation_steps, "micro-batches of a step", at_least(1));
+  v("global_batch_size", c.global_batch_size,
+    "rows of a step over all ranks; wins over gradient_accumulation_steps; 0: not given", at_least(0));
+  v("logging_steps", c.logging_steps, "steps between two lines of metrics", at_least(1));
+  v("eval_steps", c.eval_steps, "steps between two evaluations; 0: only before and after", at_least(0));
+  v("save_steps", c.save_steps, "steps between two checkpoints; 0: none", at_least(0));
+  v("save_total_limit", c.save_total_limit, "checkpoints that are kept; 0: all", at_least(0));
+  v("resume_from_checkpoint", c.resume_from_checkpoint, "auto: the newest complete one in output_dir; never; or a folder");
+}
+
+struct StepStats {
+  double loss = 0;       // mean over the step's targets, of all ranks
+  double grad_norm = 0;  // before clipping
+  double learning_rate = 0;
+  int64_t num_targets = 0, num_tokens = 0;  // of all ranks
+  bool applied = true;                      // false: a gradient was not finite, nothing changed
+};
+
+class Trainer {
+ public:
+  struct Parts {
+    Mesh& mesh;
+    Model& model;
+    Objective objective;
+    Sharding& sharding;
+    Optimizer& optimizer;
+    Loader& loader;
+    Loader* eval_loader = nullptr;
+    Metrics& metrics;
+  };
+  struct Options {
+    TrainConfig train;
+    ScheduleConfig schedule;
+    double learning_rate = 0;  // peak
+    double max_grad_norm = 1;
+    std::string output_dir;
+    std::string fingerprint;  // of the config: a checkpoint of another one is refused
+    const std::atomic<bool>* stop_requested = nullptr;
+  };
+
+  Trainer(Parts parts, Options options);
+
+  // One optimiser update. Every rank calls it; every rank returns the same StepStats.
+  StepStats step();
+  // Steps, logs, evaluates and saves until done. Resumes first, as the options say.
+  enum class End { kDone, kStopped };
+  End run();
+  // Mean loss over the evaluation data, every item once, equal on all ranks.
+  double evaluate();
+  int64_t total_steps() const;
+
+ private:
+  Parts parts_;
+  Options options_;
+  int64_t step_ = 0;
+  int64_t num_tokens_seen_ = 0;
+};
+
+}  // namespace lathe
