@@ -13,15 +13,19 @@
 namespace lathe {
 
 struct RunContext {
-  const RunConfig& config;
+  RunConfig config;
   std::unique_ptr<Group> world;
-  std::string config_dump;  // resolved, with sources
+  std::string fingerprint;  // of what must not change when a run is resumed
+  std::string cache_dir;    // of the user, for prepared data
   const std::atomic<bool>& stop_requested;
 };
 
 struct Recipe {
   std::string name;
   std::string sentence;
+  bool makes_its_data = false;  // needs no model and data in the config
+  // What this recipe presumes where the user says nothing.
+  std::function<void(RunConfig&)> defaults;
   // Returns the exit code: 0 done, 75 stopped by a signal with a checkpoint saved.
   std::function<int(RunContext)> run;
 };

@@ -1,0 +1,90 @@
+#include "recipes/language_model.h"
+
+#include <fmt/core.h>
+
+#include "recipes/exact_match.h"
+#include "recipes/parts.h"
+#include "trainer/hf_folder.h"
+#include "trainer/trainer.h"
+
+namespace lathe {
+namespace {
+
+int64_t count_parameters(Model& model) {
+  int64_t count = 0;
+  for (const Parameter* parameter : model.parameters()) count += parameter->value.numel();
+  return count;
+}
+
+void say_start(const RunConfig& config, Model& model, const Loader& loader, Mesh& mesh, Metrics& metrics) {
+  const PackingReport report = loader.report();
+  metrics.note(fmt::format("model: {} with {:.2f} M parameters in {}, {} ranks (dp {}, tp {}, zero {})",
+                           model.config().model_type, count_parameters(model) / 1e6,
+                           c10::toString(model.parameters().front()->value.scalar_type()), mesh.world().size(),
+                           mesh.dp().size(), mesh.tp().size(), config.parallel.zero));
+  metrics.note(fmt::format("data: {} documents, {} tokens ({} trained) in {} rows of {} ({:.2f} % waste), {} steps an epoch",
+                           report.documents, report.tokens, report.targets, report.rows, config.data.max_length,
+                           100 * report.waste, loader.steps_per_epoch()));
+}
+
+void say_match(const ExactMatch& before, const ExactMatch& after, Metrics& metrics) {
+  for (const AnswerSample& sample : after.samples) {
+    metrics.note(fmt::format("  question  {}\n  answer    {}\n  expected  {}\n", sample.question, sample.answer, sample.expected));
+  }
+  metrics.note(fmt::format("exact match: {:.1f} % before, {:.1f} % after ({} held-out questions)", before.percent(),
+                           after.percent(), after.total));
+}
+
+}  // namespace
+
+int train_language_model(RunContext run) {
+  const RunConfig& config = run.config;
+  Mesh mesh(std::move(run.world), mesh_shape(config.parallel));
+  Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "");
+
+  const std::string tokenizer_path = tokenizer_folder(config.model);
+  const Tokenizer tokenizer(tokenizer_path);
+  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics);
+  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics);
+  Loader loader(train, source_weights(config.data.train), loader_options(config, mesh));
+  std::unique_ptr<Loader> eval_loader;
+  if (!eval.empty()) {
+    eval_loader = std::make_unique<Loader>(eval, source_weights(config.data.eval), eval_loader_options(config, mesh));
+  }
+
+  const std::unique_ptr<Model> model = make_or_load_model(config, mesh.device());
+  const std::unique_ptr<Sharding> sharding =
+      make_sharding(static_cast<int>(config.parallel.zero), model->parameters(), mesh);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer(config.optimizer, *sharding);
+  say_start(config, *model, loader, mesh, metrics);
+
+  Trainer trainer({.mesh = mesh,
+                   .model = *model,
+                   .objective = cross_entropy,
+                   .sharding = *sharding,
+                   .optimizer = *optimizer,
+                   .loader = loader,
+                   .eval_loader = eval_loader.get(),
+                   .metrics = metrics},
+                  {.train = config.train,
+                   .schedule = config.schedule,
+                   .learning_rate = config.optimizer.learning_rate,
+                   .max_grad_norm = config.optimizer.max_grad_norm,
+                   .output_dir = config.output_dir,
+                   .fingerprint = run.fingerprint,
+                   .stop_requested = &run.stop_requested});
+  const auto answers = [&] {
+    return exact_match(*model, tokenizer, config.data.exact_match, config.data.chat_template, mesh);
+  };
+  const ExactMatch before = config.data.exact_match.empty() ? ExactMatch{} : answers();
+  if (trainer.run() == Trainer::End::kStopped) return 75;
+  if (!config.data.exact_match.empty()) say_match(before, answers(), metrics);
+  if (mesh.world().rank() == 0) {
+    save_model(*model, config.output_dir, tokenizer_path, model->parameters().front()->value.scalar_type());
+    metrics.note("model written to " + config.output_dir);
+  }
+  mesh.world().barrier();
+  return 0;
+}
+
+}  // namespace lathe

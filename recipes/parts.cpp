@@ -1,0 +1,150 @@
+#include "recipes/parts.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "data/prepare.h"
+#include "trainer/hf_folder.h"
+#include "trainer/kernels/cpu_features.h"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+
+Shape shape_of(const std::string& name) {
+  if (name == "text") return Shape::kText;
+  if (name == "messages") return Shape::kMessages;
+  if (name == "tokens") return Shape::kTokens;
+  return Shape::kAuto;
+}
+
+Packing packing_of(const std::string& name) {
+  if (name == "false") return Packing::kOff;
+  if (name == "wrapped") return Packing::kWrapped;
+  return Packing::kBestFit;
+}
+
+bool is_dataset_folder(const std::string& path) { return fs::exists(fs::path(path) / "dataset.json"); }
+
+void say_report(const std::string& path, const PrepareReport& report, Metrics& metrics) {
+  metrics.note(fmt::format("prepared {}: {} records read, {} kept, {} cut, {} empty, {} without a target; {} tokens, {} trained",
+                           path, report.read, report.kept, report.cut, report.empty, report.all_masked, report.tokens,
+                           report.targets));
+  for (const std::string& dropped : report.first_dropped) metrics.note("  dropped " + dropped);
+}
+
+// The dataset folder of a source: itself, or what the cache holds for its files.
+std::string prepared_folder(const RunConfig& config, const DataSource& source, const Tokenizer& tokenizer,
+                            const std::string& cache_dir, Mesh& mesh, Metrics& metrics) {
+  if (is_dataset_folder(source.path)) return source.path;
+  const std::string folder = dataset_cache_folder(config, source, tokenizer, cache_dir);
+  if (mesh.world().rank() == 0 && !is_dataset_folder(folder)) {
+    say_report(source.path, prepare(prepare_options(config, source), tokenizer, folder), metrics);
+  }
+  mesh.world().barrier();
+  return folder;
+}
+
+}  // namespace
+
+MeshShape mesh_shape(const ParallelSection& config) {
+  MeshShape shape{.dp = 0, .tp = static_cast<int>(config.tp)};
+  if (config.dp == "auto") return shape;
+  try {
+    size_t used = 0;
+    shape.dp = std::stoi(config.dp, &used);
+    if (used == config.dp.size() && shape.dp > 0) return shape;
+  } catch (const std::exception&) {
+  }
+  throw std::invalid_argument(fmt::format("parallel.dp is `{}`; expected auto or a number of ranks", config.dp));
+}
+
+at::ScalarType compute_dtype(const std::string& dtype, at::Device device) {
+  if (dtype == "fp32") return at::kFloat;
+  if (dtype == "bf16") return at::kBFloat16;
+  return device.is_cuda() || cpu_has_fast_bf16() ? at::kBFloat16 : at::kFloat;
+}
+
+std::string tokenizer_folder(const ModelSection& config) {
+  return config.tokenizer.empty() ? config.model_name_or_path : config.tokenizer;
+}
+
+std::unique_ptr<Model> make_or_load_model(const RunConfig& config, at::Device device) {
+  const std::string& folder = config.model.model_name_or_path;
+  const at::ScalarType dtype = compute_dtype(config.model.dtype, device);
+  if (!config.model.from_scratch) return load_model(folder, dtype, device);
+  std::unique_ptr<Model> model = make_model(read_model_config(folder), dtype, device);
+  initialize(*model, static_cast<uint64_t>(config.seed));
+  return model;
+}
+
+PrepareOptions prepare_options(const RunConfig& config, const DataSource& source) {
+  PrepareOptions options;
+  options.files = expand_paths(source.path);
+  options.shape = shape_of(source.shape);
+  options.chat_template = config.data.chat_template;
+  options.assistant_only_loss = config.data.assistant_only_loss;
+  options.append_eos = config.data.append_eos;
+  options.max_length = config.data.packing == "wrapped" ? 0 : config.data.max_length;
+  options.threads = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  return options;
+}
+
+std::string dataset_cache_folder(const RunConfig& config, const DataSource& source, const Tokenizer& tokenizer,
+                                 const std::string& cache_dir) {
+  const std::string& cache = config.data.cache_dir.empty() ? cache_dir : config.data.cache_dir;
+  return cache + "/datasets/" + cache_key(prepare_options(config, source), tokenizer);
+}
+
+Datasets open_datasets(const RunConfig& config, const std::vector<DataSource>& sources, const Tokenizer& tokenizer,
+                       const std::string& cache_dir, Mesh& mesh, Metrics& metrics) {
+  Datasets datasets;
+  for (const DataSource& source : sources) {
+    const std::string folder = prepared_folder(config, source, tokenizer, cache_dir, mesh, metrics);
+    datasets.push_back(std::make_shared<const Dataset>(folder, tokenizer.hash()));
+  }
+  return datasets;
+}
+
+std::vector<double> source_weights(const std::vector<DataSource>& sources) {
+  std::vector<double> weights;
+  for (const DataSource& source : sources) weights.push_back(source.weight);
+  return weights;
+}
+
+// global_batch_size, where given, decides how many micro-batches make a step.
+int64_t micro_batches(const TrainConfig& train, int64_t dp) {
+  if (train.global_batch_size == 0) return train.gradient_accumulation_steps;
+  const int64_t rows = train.per_device_train_batch_size * dp, count = train.global_batch_size / rows;
+  if (count > 0 && count * rows == train.global_batch_size) return count;
+  throw std::invalid_argument(fmt::format(
+      "train.global_batch_size is {} but {} ranks with per_device_train_batch_size {} make multiples of {}; the nearest is {}",
+      train.global_batch_size, dp, train.per_device_train_batch_size, rows, std::max<int64_t>(1, count) * rows));
+}
+
+LoaderOptions loader_options(const RunConfig& config, Mesh& mesh) {
+  LoaderOptions options;
+  options.max_length = config.data.max_length;
+  options.packing = packing_of(config.data.packing);
+  options.shuffle = config.data.shuffle;
+  options.seed = static_cast<uint64_t>(config.seed);
+  options.rows_per_micro_batch = config.train.per_device_train_batch_size;
+  options.micro_batches = micro_batches(config.train, mesh.dp().size());
+  options.rank = mesh.dp().rank();
+  options.size = mesh.dp().size();
+  options.prefetch = static_cast<int>(config.data.prefetch);
+  return options;
+}
+
+LoaderOptions eval_loader_options(const RunConfig& config, Mesh& mesh) {
+  LoaderOptions options = loader_options(config, mesh);
+  options.shuffle = false;
+  options.rows_per_micro_batch = config.train.per_device_eval_batch_size;
+  options.micro_batches = 1;
+  return options;
+}
+
+}  // namespace lathe

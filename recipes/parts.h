@@ -1,0 +1,49 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/loader/loader.h"
+#include "data/prepare.h"
+#include "data/tokenize/tokenizer.h"
+#include "parallel/mesh.h"
+#include "recipes/recipe.h"
+#include "trainer/metrics.h"
+#include "trainer/model.h"
+
+// The steps that recipes share, one function each.
+namespace lathe {
+
+using Datasets = std::vector<std::shared_ptr<const Dataset>>;
+
+MeshShape mesh_shape(const ParallelSection& config);
+
+// auto: bf16 where the device is fast at it (a GPU, or a CPU with AMX), else fp32.
+at::ScalarType compute_dtype(const std::string& dtype, at::Device device);
+
+// The model's own folder unless the config names another.
+std::string tokenizer_folder(const ModelSection& config);
+
+// Weights from the folder, or initialised from the seed.
+std::unique_ptr<Model> make_or_load_model(const RunConfig& config, at::Device device);
+
+// How prepare turns this source's files into tokens.
+PrepareOptions prepare_options(const RunConfig& config, const DataSource& source);
+
+// Where train keeps what it prepared from a source's files. cache_dir: the user's; the config may name another.
+std::string dataset_cache_folder(const RunConfig& config, const DataSource& source, const Tokenizer& tokenizer,
+                                 const std::string& cache_dir);
+
+// Opens dataset folders; prepares raw files into the cache first (rank 0 works, the others wait).
+Datasets open_datasets(const RunConfig& config, const std::vector<DataSource>& sources, const Tokenizer& tokenizer,
+                       const std::string& cache_dir, Mesh& mesh, Metrics& metrics);
+
+std::vector<double> source_weights(const std::vector<DataSource>& sources);
+
+LoaderOptions loader_options(const RunConfig& config, Mesh& mesh);
+
+// Rows of an epoch in order, each once, for the evaluation loss.
+LoaderOptions eval_loader_options(const RunConfig& config, Mesh& mesh);
+
+}  // namespace lathe

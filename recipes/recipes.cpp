@@ -1,0 +1,28 @@
+#include <fmt/core.h>
+
+#include "recipes/language_model.h"
+#include "recipes/recipe.h"
+#include "trainer/nearest.h"
+
+namespace lathe {
+
+const std::vector<Recipe>& recipes() {
+  static const std::vector<Recipe> table = {
+      {"sft", "supervised fine-tuning on conversations, text or token ids", false, [](RunConfig&) {}, train_language_model},
+      {"pretrain", "continued pre-training on plain text", false, pretrain_defaults, train_language_model},
+      {"quickstart", "a tiny chat model from scratch on a generated domain, in three minutes", true, quickstart_defaults,
+       run_quickstart},
+  };
+  return table;
+}
+
+const Recipe& find_recipe(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Recipe& recipe : recipes()) {
+    if (recipe.name == name) return recipe;
+    names.push_back(recipe.name);
+  }
+  throw std::invalid_argument(fmt::format("unknown recipe `{}`; did you mean `{}`? lathe ls lists all", name, nearest(name, names)));
+}
+
+}  // namespace lathe

@@ -1,0 +1,82 @@
+#include "recipes/run_config.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <set>
+
+namespace lathe {
+namespace {
+
+// Walks a struct's fields and writes `section.key: value` lines.
+struct LineWriter {
+  std::string prefix, out;
+  std::set<std::string> left_out;
+
+  template <class T>
+  void operator()(const char* name, T& value, const char*, const Rule& = {}) {
+    const std::string key = prefix + name;
+    if (left_out.contains(key)) return;
+    if constexpr (std::is_same_v<T, std::string>) {
+      out += fmt::format("{}: {}\n", key, value);
+    } else if constexpr (std::is_arithmetic_v<T>) {
+      out += fmt::format("{}: {}\n", key, value);
+    } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+      out += fmt::format("{}: {}\n", key, value);
+    } else if constexpr (requires { value.begin(); }) {
+      for (size_t i = 0; i < value.size(); ++i) nested(fmt::format("{}[{}].", key, i), value[i]);
+    } else {
+      nested(key + ".", value);
+    }
+  }
+
+  template <class T>
+  void nested(const std::string& inner, T& value) {
+    const std::string outer = std::exchange(prefix, inner);
+    fields(*this, value);
+    prefix = outer;
+  }
+};
+
+[[noreturn]] void refuse(const ResolvedConfig& resolved, const std::string& key, const std::string& what) {
+  throw std::invalid_argument(fmt::format("{}: {}", resolved.where(key), what));
+}
+
+}  // namespace
+
+void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool makes_its_data) {
+  if (makes_its_data) {
+    if (!config.data.train.empty()) {
+      refuse(resolved, "data.train", "recipe " + config.recipe + " makes its own data; leave data.train out, or use recipe: sft");
+    }
+    return;
+  }
+  if (config.model.model_name_or_path.empty()) {
+    throw std::invalid_argument("model.model_name_or_path is missing; give the folder of a Hugging Face model");
+  }
+  if (config.data.train.empty()) throw std::invalid_argument("data.train is missing; give a file, a folder or a list of them");
+  if (config.train.eval_steps > 0 && config.data.eval.empty()) {
+    refuse(resolved, "train.eval_steps", "train.eval_steps needs data.eval: there is nothing to evaluate on");
+  }
+  if (config.train.global_batch_size > 0 && resolved.given("train.gradient_accumulation_steps")) {
+    refuse(resolved, "train.global_batch_size",
+           "train.global_batch_size and train.gradient_accumulation_steps both say how many rows make a step; keep one");
+  }
+  if (config.data.packing == "wrapped" && config.data.assistant_only_loss && resolved.given("data.assistant_only_loss")) {
+    refuse(resolved, "data.packing",
+           "data.packing wrapped cuts conversations anywhere and does not go with data.assistant_only_loss; use packing: bfd");
+  }
+}
+
+std::string fingerprint(RunConfig config) {
+  LineWriter writer;
+  writer.left_out = {"output_dir",        "parallel",        "train.logging_steps",
+                     "train.eval_steps",  "train.save_steps", "train.save_total_limit",
+                     "train.resume_from_checkpoint", "train.per_device_eval_batch_size",
+                     "data.eval",         "data.exact_match", "data.cache_dir", "data.prefetch",
+                     "train.per_device_train_batch_size", "train.gradient_accumulation_steps", "train.global_batch_size"};
+  fields(writer, config);
+  return writer.out;
+}
+
+}  // namespace lathe

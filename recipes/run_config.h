@@ -1,0 +1,128 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "trainer/config.h"
+#include "trainer/optimizer.h"
+#include "trainer/schedule.h"
+#include "trainer/trainer.h"
+
+// Everything a run can be told, section by section.
+namespace lathe {
+
+// Which model, and in which type it computes.
+struct ModelSection {
+  std::string model_name_or_path;
+  std::string dtype = "auto";
+  bool from_scratch = false;
+  std::string tokenizer;
+};
+
+template <class V>
+void fields(V& v, ModelSection& c) {
+  v("model_name_or_path", c.model_name_or_path,
+    "a Hugging Face folder, or org/name found in the local Hugging Face cache; never the network");
+  v("dtype", c.dtype, "type of weights and activations; auto: bf16 where this machine is fast at it, else fp32",
+    one_of({"auto", "fp32", "bf16"}));
+  v("from_scratch", c.from_scratch, "take only the folder's config.json and initialise the weights from the seed");
+  v("tokenizer", c.tokenizer, "folder or tokenizer.json; empty: the model's folder");
+}
+
+struct DataSource {
+  std::string path;
+  double weight = 1;
+  std::string shape = "auto";
+};
+
+template <class V>
+void fields(V& v, DataSource& c) {
+  v("path", c.path, "file, glob, folder of *.jsonl, or a dataset folder made by prepare");
+  v("weight", c.weight, "times each document is taken per epoch", above(0));
+  v("shape", c.shape, "keys of the records", one_of({"auto", "text", "messages", "tokens"}));
+}
+
+struct DataSection {
+  std::vector<DataSource> train, eval;
+  int64_t max_length = 1024;
+  std::string packing = "bfd";
+  bool shuffle = true;
+  bool assistant_only_loss = true;
+  std::string chat_template = "chatml";
+  bool append_eos = true;
+  std::string exact_match;
+  std::string cache_dir;
+  int64_t prefetch = 2;
+};
+
+template <class V>
+void fields(V& v, DataSection& c) {
+  v("train", c.train, "training data: a path, or a list of {path, weight, shape}");
+  v("eval", c.eval, "held-out data, for the evaluation loss");
+  v("max_length", c.max_length, "tokens of a row; longer documents are cut and counted", at_least(2));
+  v("packing", c.packing, "true or bfd: best fit decreasing; false: one document per row; wrapped: concatenate and cut",
+    one_of({"true", "false", "bfd", "wrapped"}));
+  v("shuffle", c.shuffle, "another order of rows in every epoch");
+  v("assistant_only_loss", c.assistant_only_loss, "train on what the assistant says only");
+  v("chat_template", c.chat_template, "how a conversation becomes text", one_of({"chatml"}));
+  v("append_eos", c.append_eos, "end every text document with the eos token");
+  v("exact_match", c.exact_match,
+    "conversations whose last answer is generated before and after training and compared to the letter");
+  v("cache_dir", c.cache_dir, "where prepared raw files are kept; empty: the user's cache folder");
+  v("prefetch", c.prefetch, "steps of data made ahead on a thread; 0: none", between(0, 64));
+}
+
+struct ParallelSection {
+  std::string dp = "auto";
+  int64_t tp = 1;
+  int64_t zero = 1;
+  int64_t ranks = 1;
+  std::string backend = "auto";
+  int64_t threads_per_rank = 0;
+};
+
+template <class V>
+void fields(V& v, ParallelSection& c) {
+  v("dp", c.dp, "data-parallel ranks; auto: all ranks / tp");
+  v("tp", c.tp, "tensor-parallel ranks", between(1, 1));
+  v("zero", c.zero, "0: every rank holds the whole optimiser state; 1: each holds its part", between(0, 1));
+  v("ranks", c.ranks, "threads of this process that act as ranks (not under mpirun)", between(1, 256));
+  v("backend", c.backend, "how ranks talk; auto: mpi under mpirun, else threads", one_of({"auto", "local", "mpi", "nccl"}));
+  v("threads_per_rank", c.threads_per_rank, "threads of each rank's tensor operations; 0: cores / ranks", at_least(0));
+}
+
+struct RunConfig {
+  std::string recipe = "sft";
+  std::string output_dir = "runs/run";
+  int64_t seed = 42;
+  ModelSection model;
+  DataSection data;
+  OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+  TrainConfig train;
+  ParallelSection parallel;
+};
+
+template <class V>
+void fields(V& v, RunConfig& c) {
+  v("recipe", c.recipe, "what is trained on what: see lathe ls");
+  v("output_dir", c.output_dir, "the run folder: the final model, checkpoints, metrics");
+  v("seed", c.seed, "decides order, initialisation and sampling", at_least(0));
+  v("model", c.model, "which model");
+  v("data", c.data, "what it reads");
+  v("optimizer", c.optimizer, "how weights are updated");
+  v("schedule", c.schedule, "how the learning rate moves");
+  v("train", c.train, "how long, how much at once, what is kept");
+  v("parallel", c.parallel, "how the work is cut over ranks");
+}
+
+// What single fields can not say: missing model or data, keys that exclude each other. std::invalid_argument names the
+// keys, and where they stand.
+void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool makes_its_data);
+
+// One line `section.key: value` for every key that decides the numbers of a run. A checkpoint made under other lines is
+// not resumed. Left out: what only says how often to log and save, and the layout, which changes nothing beyond rounding.
+std::string fingerprint(RunConfig config);
+
+}  // namespace lathe
