@@ -1,0 +1,72 @@
+// lathe export SOURCE --output DIR
+#include <fmt/core.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "launch/arguments.h"
+#include "launch/exit_codes.h"
+#include "launch/run_files.h"
+#include "launch/run_verb.h"
+#include "recipes/run_record.h"
+#include "trainer/checkpoint.h"
+#include "trainer/hf_folder.h"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_checkpoint(const fs::path& folder) { return fs::exists(folder / "manifest.json"); }
+
+// A model in float32 with the checkpoint's master weights.
+std::unique_ptr<Model> model_of_checkpoint(const std::string& checkpoint, const std::string& model_folder) {
+  std::unique_ptr<Model> model = make_model(read_model_config(model_folder), at::kFloat, at::kCPU);
+  std::vector<StateSlice> slices;
+  for (Parameter* parameter : model->parameters()) {
+    slices.push_back({"master/" + parameter->name, parameter->value.sizes().vec(), 0, parameter->value.detach().view({-1})});
+  }
+  load_checkpoint(checkpoint, slices);
+  return model;
+}
+
+at::ScalarType parse_dtype(const std::string& name) {
+  if (name == "fp32") return at::kFloat;
+  if (name == "bf16") return at::kBFloat16;
+  if (name == "fp16") return at::kHalf;
+  throw UsageError("lathe export: --dtype is `" + name + "`; expected fp32, bf16 or fp16");
+}
+
+}  // namespace
+
+int export_verb(int argc, char** argv) {
+  std::string source, output, dtype = "fp32";
+  int64_t max_shard_mib = 5120;
+  Arguments arguments("export", "Writes a Hugging Face folder from a checkpoint or from another Hugging Face folder.");
+  arguments.positional("source", source, "checkpoint-<step> of a run folder, or a model folder");
+  arguments.option("--output", output, "the folder to write", true);
+  arguments.option("--dtype", dtype, "type of the stored weights: fp32, bf16 or fp16");
+  arguments.option("--max-shard-mib", max_shard_mib, "weights beyond this go into several files");
+  if (!arguments.parse(argc, argv)) return kDone;
+  const at::ScalarType store = parse_dtype(dtype);
+  if (max_shard_mib < 1) throw UsageError("lathe export: --max-shard-mib must be at least 1");
+  if (!fs::is_directory(source)) throw std::invalid_argument(source + " is not a folder; expected a checkpoint or a model folder");
+  std::error_code ignored;
+  if (fs::equivalent(source, output, ignored)) throw UsageError("lathe export: --output is the source itself; choose another folder");
+
+  std::string tokenizer = source;
+  std::unique_ptr<Model> model;
+  if (is_checkpoint(source)) {
+    const RunRecord record = read_run_record(fs::path(fs::absolute(source).lexically_normal()).parent_path().string());
+    tokenizer = record.tokenizer_folder;
+    model = model_of_checkpoint(source, record.model_folder);
+  } else {
+    model = load_model(source, at::kFloat, at::kCPU);
+  }
+  save_model(*model, output, tokenizer, store, max_shard_mib << 20);
+  fmt::print("{} written: {} parameters, re-opened and compared\n", output, model->parameters().size());
+  return kDone;
+}
+
+}  // namespace lathe

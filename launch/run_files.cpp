@@ -1,0 +1,54 @@
+#include "launch/run_files.h"
+
+#include <fmt/core.h>
+
+#include <cstdlib>
+
+#include "launch/exit_codes.h"
+#include "launch/fatal.h"
+#include "recipes/recipe.h"
+
+namespace lathe {
+namespace {
+
+std::string env(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+}  // namespace
+
+RunRequest read_run(const std::string& path, const std::vector<std::string>& overrides) {
+  RunRequest request;
+  with_code(kUsage, [&] {
+    const ConfigSource source{.path = path, .overrides = overrides};
+    // Read twice: the recipe's name decides the defaults below everything else.
+    RunConfig first;
+    read_config(source, first);
+    find_recipe(first.recipe).defaults(request.config);
+    request.resolved = read_config(source, request.config);
+    check_run(request.config, request.resolved, find_recipe(first.recipe).makes_its_data);
+  });
+  request.fingerprint = fingerprint(request.config);
+  return request;
+}
+
+std::string user_cache_dir() {
+  const std::string cache = env("XDG_CACHE_HOME");
+  return (cache.empty() ? env("HOME") + "/.cache" : cache) + "/lathe";
+}
+
+int launched_ranks(int* rank) {
+  for (const auto& [size, own] : {std::pair{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"},
+                                  std::pair{"PMI_SIZE", "PMI_RANK"},
+                                  std::pair{"SLURM_STEP_NUM_TASKS", "SLURM_PROCID"}}) {
+    const std::string ranks = env(size);
+    if (ranks.empty()) continue;
+    if (rank) *rank = std::atoi(env(own).c_str());
+    return std::atoi(ranks.c_str());
+  }
+  if (rank) *rank = 0;
+  return 0;
+}
+
+}  // namespace lathe

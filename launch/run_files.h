@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+
+#include "recipes/run_config.h"
+#include "trainer/config.h"
+
+// What the verbs share that read a run's config.
+namespace lathe {
+
+struct RunRequest {
+  RunConfig config;
+  ResolvedConfig resolved;
+  std::string fingerprint;  // of what decides the result; a run that differs in it can not be resumed
+};
+
+// Reads the config file ("" : none) and overrides with the defaults of its recipe; mistakes become Coded(kUsage).
+RunRequest read_run(const std::string& path, const std::vector<std::string>& overrides);
+
+// $XDG_CACHE_HOME/lathe, else ~/.cache/lathe.
+std::string user_cache_dir();
+
+// How many ranks a launcher (mpirun, srun) says there are; 0 when there is no launcher. `rank`: this one.
+int launched_ranks(int* rank = nullptr);
+
+}  // namespace lathe

@@ -1,0 +1,16 @@
+#pragma once
+
+// The verbs' functions: argv[1] is the verb's name. Each returns an exit code or throws (see fatal.h).
+namespace lathe {
+
+int train_verb(int argc, char** argv);
+int prepare_verb(int argc, char** argv);
+int generate_verb(int argc, char** argv);
+int export_verb(int argc, char** argv);
+int validate_verb(int argc, char** argv);
+int ls_verb(int argc, char** argv);
+int cp_verb(int argc, char** argv);
+int env_verb(int argc, char** argv);
+int schema_verb(int argc, char** argv);
+
+}  // namespace lathe

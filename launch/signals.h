@@ -1,0 +1,11 @@
+#pragma once
+
+#include <atomic>
+
+namespace lathe {
+
+// From now on the first SIGTERM, SIGINT or SIGUSR1 sets the returned flag: ranks agree on it at the next step, save and
+// exit with kStopped. The second ends the process at once.
+const std::atomic<bool>& stop_on_signals();
+
+}  // namespace lathe

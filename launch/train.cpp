@@ -1,0 +1,114 @@
+// lathe train CONFIG.yaml [key=value ...]
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <optional>
+
+#include "launch/arguments.h"
+#include "launch/exit_codes.h"
+#include "launch/fatal.h"
+#include "launch/run_files.h"
+#include "launch/run_folder.h"
+#include "launch/run_verb.h"
+#include "launch/signals.h"
+#include "parallel/mpi_group.h"
+#include "parallel/world.h"
+#include "recipes/recipe.h"
+
+namespace lathe {
+namespace {
+
+WorldOptions world_options(const ParallelSection& parallel, int launched) {
+  WorldOptions options;
+  options.backend = parallel.backend != "auto" ? parallel.backend : launched > 0 ? "mpi" : "local";
+  options.ranks = static_cast<int>(parallel.ranks);
+  options.threads_per_rank = static_cast<int>(parallel.threads_per_rank);
+  return options;
+}
+
+void check_launch(const ParallelSection& parallel, int launched) {
+  if (launched > 1 && parallel.backend == "local") {
+    throw Coded(kLaunchMismatch, fmt::format("a launcher started {} processes but parallel.backend is local: each would train "
+                                             "alone; use parallel.backend=auto, or start one process with parallel.ranks={}",
+                                             launched, launched));
+  }
+  if (launched > 0 && parallel.ranks > 1) {
+    throw Coded(kUsage, "parallel.ranks makes threads of one process and does not go with mpirun; leave it out");
+  }
+}
+
+// MPI from the first rank to the last message; ends the whole world when this process fails, so that no peer hangs.
+class MpiSession {
+ public:
+  explicit MpiSession(bool wanted) : wanted_(wanted) {
+    if (wanted_) mpi_start();
+  }
+  ~MpiSession() {
+    if (wanted_) mpi_stop();
+  }
+
+ private:
+  bool wanted_;
+};
+
+int train(const RunRequest& request, bool is_first_rank, int launched) {
+  const WorldOptions options = world_options(request.config.parallel, launched);
+  const MpiSession mpi(options.backend != "local");
+  std::optional<RunFolder> folder;
+  if (is_first_rank) {
+    folder.emplace(request.config.output_dir);
+    for (const std::string& note : request.resolved.notes) fmt::print("{}\n", note);
+    fmt::print("{}\n", request.resolved.dump);
+    std::fflush(stdout);
+    folder->write("config.yaml", request.resolved.dump);
+  }
+  const std::atomic<bool>& stop_requested = stop_on_signals();
+  const Recipe& recipe = find_recipe(request.config.recipe);
+  std::atomic<int> code = kDone;
+  run_world(options, [&](std::unique_ptr<Group> world) {
+    const int result = recipe.run({.config = request.config,
+                                   .world = std::move(world),
+                                   .fingerprint = request.fingerprint,
+                                   .cache_dir = user_cache_dir(),
+                                   .stop_requested = stop_requested});
+    code = result;
+  });
+  return code;
+}
+
+}  // namespace
+
+int train_verb(int argc, char** argv) {
+  std::string config_path;
+  std::vector<std::string> overrides;
+  bool keys = false;
+  Arguments arguments("train", "Trains a model as a config says.");
+  arguments.positional("config", config_path, "the YAML file; lathe ls lists golden ones", false);
+  arguments.positionals("overrides", overrides, "key=value, with or without the section");
+  arguments.flag("--keys", keys, "list every config key with its default, then end");
+  arguments.footer("\n" + config_help<RunConfig>());
+  if (!arguments.parse(argc, argv)) return kDone;
+  if (keys) {
+    fmt::print("{}", config_help<RunConfig>());
+    return kDone;
+  }
+  if (config_path.find('=') != std::string::npos) {  // no file, only overrides
+    overrides.insert(overrides.begin(), config_path);
+    config_path.clear();
+  }
+  int rank = 0;
+  const int launched = launched_ranks(&rank);
+  try {
+    const RunRequest request = read_run(config_path, overrides);
+    check_launch(request.config.parallel, launched);
+    return train(request, rank == 0, launched);
+  } catch (...) {
+    const Fatal fatal = explain(std::current_exception());
+    print_fatal(fatal, rank);
+    if (launched > 1) mpi_abort(fatal.code);
+    return fatal.code;
+  }
+}
+
+}  // namespace lathe

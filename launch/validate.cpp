@@ -1,0 +1,74 @@
+// lathe validate CONFIG.yaml [key=value ...]: everything that can be checked before anything heavy is loaded.
+#include <fmt/core.h>
+
+#include <filesystem>
+
+#include "data/corpus/corpus.h"
+#include "data/shards/dataset.h"
+#include "data/tokenize/tokenizer.h"
+#include "launch/arguments.h"
+#include "launch/exit_codes.h"
+#include "launch/run_files.h"
+#include "launch/run_verb.h"
+#include "recipes/parts.h"
+#include "recipes/recipe.h"
+#include "trainer/model_config.h"
+
+namespace lathe {
+namespace {
+
+void say(const std::string& what, const std::string& found) { fmt::print("ok  {:<10} {}\n", what, found); }
+
+void check_model(const RunConfig& config) {
+  const ModelConfig model = read_model_config(config.model.model_name_or_path);
+  say("model", fmt::format("{}: {}, {} layers of {}, vocabulary {}", config.model.model_name_or_path, model.model_type,
+                           model.num_hidden_layers, model.hidden_size, model.vocab_size));
+  if (config.data.max_length > model.max_position_embeddings) {
+    throw std::invalid_argument(fmt::format("data.max_length is {} but the model was made for {} positions; lower data.max_length",
+                                            config.data.max_length, model.max_position_embeddings));
+  }
+  const Tokenizer tokenizer(tokenizer_folder(config.model));
+  if (tokenizer.vocab_size() > model.vocab_size) {
+    throw std::invalid_argument(fmt::format("the tokenizer has {} ids but the model only {}; they do not belong together",
+                                            tokenizer.vocab_size(), model.vocab_size));
+  }
+  say("tokenizer", fmt::format("{} ids, hash {}", tokenizer.vocab_size(), tokenizer.hash()));
+}
+
+void check_source(const RunConfig& config, const DataSource& source, const std::string& split) {
+  if (std::filesystem::exists(source.path + "/dataset.json")) {
+    const Dataset dataset(source.path);
+    say(split, fmt::format("{}: dataset folder with {} documents", source.path, dataset.documents()));
+    return;
+  }
+  const PrepareOptions options = prepare_options(config, source);
+  for (const std::string& path : options.files) {
+    CorpusFile file(path, options.shape);
+    if (!file.next()) throw std::invalid_argument(path + " holds no record");
+    say(split, path + ": " + file.reason());
+  }
+}
+
+}  // namespace
+
+int validate_verb(int argc, char** argv) {
+  std::string config_path;
+  std::vector<std::string> overrides;
+  Arguments arguments("validate", "Checks a config, its files, its model folder and its layout, without training.");
+  arguments.positional("config", config_path, "the YAML file");
+  arguments.positionals("overrides", overrides, "key=value, with or without the section");
+  if (!arguments.parse(argc, argv)) return kDone;
+  const RunRequest request = read_run(config_path, overrides);
+  for (const std::string& note : request.resolved.notes) fmt::print("    {}\n", note);
+  say("config", fmt::format("{}, recipe {}", config_path, request.config.recipe));
+  mesh_shape(request.config.parallel);
+  if (!find_recipe(request.config.recipe).makes_its_data) {
+    check_model(request.config);
+    for (const DataSource& source : request.config.data.train) check_source(request.config, source, "data.train");
+    for (const DataSource& source : request.config.data.eval) check_source(request.config, source, "data.eval");
+  }
+  fmt::print("valid\n");
+  return kDone;
+}
+
+}  // namespace lathe

@@ -1,0 +1,27 @@
+#pragma once
+
+// What lathe can be asked to do. main.cpp prints this table; run_verb.cpp knows the functions.
+namespace lathe {
+
+struct VerbText {
+  const char* name;
+  const char* sentence;
+};
+
+inline constexpr VerbText kVerbs[] = {
+    {"train", "train a model as a config says: lathe train CONFIG.yaml [key=value ...]"},
+    {"prepare", "turn raw files into token shards: lathe prepare CONFIG.yaml [key=value ...]"},
+    {"generate", "continue a prompt or answer questions: lathe generate --model DIR --prompt TEXT"},
+    {"export", "turn a checkpoint into a Hugging Face folder: lathe export CHECKPOINT --output DIR"},
+    {"validate", "check a config, its files and its model, without training: lathe validate CONFIG.yaml"},
+    {"ls", "list recipes, golden configs and model families"},
+    {"cp", "copy a golden config to start from: lathe cp NAME DEST.yaml"},
+    {"env", "print versions and what this machine can do"},
+    {"schema", "print the JSON Schema of configs, for editors"},
+};
+
+// How main() enters the module that holds the verbs. Returns the exit code.
+using RunVerb = int (*)(int argc, char** argv);
+inline constexpr const char* kRunVerbSymbol = "lathe_run_verb";
+
+}  // namespace lathe
