@@ -125,7 +125,7 @@ struct Setter {
 
   void operator()(std::vector<std::string>* value) const {
     std::vector<std::string> texts;
-    for (const YamlNode& item : items()) {
+    for (const YamlNode& item : is_plain_scalar() ? split_at_commas() : items()) {
       if (item.kind != YamlNode::Kind::kScalar) throw at_item(item).mismatch();
       texts.push_back(text_of(item));
       at_item(item).check_choice(texts.back());
@@ -147,6 +147,22 @@ struct Setter {
   std::vector<YamlNode> items() const {
     if (node.kind == YamlNode::Kind::kList) return node.items;
     return {node};
+  }
+
+  // lora_target_modules=q_proj,v_proj
+  std::vector<YamlNode> split_at_commas() const {
+    std::vector<YamlNode> parts;
+    for (size_t begin = 0; begin <= node.text.size();) {
+      const size_t end = std::min(node.text.find(',', begin), node.text.size());
+      YamlNode part = node;
+      part.text = node.text.substr(begin, end - begin);
+      part.text.erase(0, part.text.find_first_not_of(' '));
+      part.text.erase(part.text.find_last_not_of(' ') + 1);
+      if (part.text.empty()) throw mismatch("; a text is missing between commas");
+      parts.push_back(std::move(part));
+      begin = end + 1;
+    }
+    return parts;
   }
 
   void set_element(std::vector<Field> fields, const YamlNode& element) const {

@@ -56,6 +56,19 @@ TEST(Config, OneThingStandsForAListOfOne) {
               ElementsAre("q_proj"));
 }
 
+TEST(Config, CommasDivideAListInOnePlainText) {
+  const auto modules = [](const std::string& text) {
+    return read("", {"lora_target_modules=" + text}).config.lora.lora_target_modules;
+  };
+  EXPECT_THAT(modules("q_proj, v_proj"), ElementsAre("q_proj", "v_proj"));
+  EXPECT_THAT(modules("'q_proj,v_proj'"), ElementsAre("q_proj,v_proj"));
+  EXPECT_THAT(modules("[a, 'b,c']"), ElementsAre("a", "b,c"));
+  EXPECT_EQ(
+      fault("lora_target_modules: a,,b"),
+      "run.yaml:1:22: lora.lora_target_modules: found `a,,b` (text), expected a list of texts; a "
+      "text is missing between commas");
+}
+
 TEST(Config, WordsAndNumbersMayStandForText) {
   EXPECT_EQ(read("packing: True").config.data.packing, "true");
   EXPECT_EQ(read("packing: on").config.data.packing, "true");
