@@ -3,20 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <nlohmann/json.hpp>
-#include <sstream>
 #include <stdexcept>
 #include <string_view>
+
+#include "trainer/json_fields.h"
 
 namespace lathe {
 namespace {
 
-using Json = nlohmann::json;
-
-constexpr uintmax_t kMaxConfigBytes = 16 << 20;
-constexpr int kMaxConfigDepth = 32;
+constexpr uint64_t kMaxConfigBytes = 16 << 20;
 
 // What a family's class in transformers assumes for an absent key. A family to come adds a line.
 struct Family {
@@ -41,111 +36,10 @@ const Family& family_of(const std::string& model_type, const std::string& where)
                               known);
 }
 
-// One JSON object, read by key with the type that is expected; null counts as absent, as in
-// transformers.
-class Fields {
- public:
-  Fields(const Json& object, std::string where, std::string prefix = "")
-      : object_(object), where_(std::move(where)), prefix_(std::move(prefix)) {}
-
-  [[noreturn]] void fail(const std::string& key, const std::string& reason) const {
-    throw std::invalid_argument(where_ + ": " + prefix_ + key + " " + reason);
-  }
-  bool has(const char* key) const { return object_.contains(key) && !object_.at(key).is_null(); }
-  const Json& at(const char* key) const { return object_.at(key); }
-
-  [[noreturn]] void wrong_type(const char* key, const char* expected) const {
-    fail(key, "is " + at(key).dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 60) +
-                  " but " + expected + " is expected");
-  }
-  int64_t integer(const char* key, int64_t fallback) const {
-    if (!has(key)) return fallback;
-    if (!fits(at(key))) wrong_type(key, "an integer");
-    return at(key).get<int64_t>();
-  }
-  // Positive and bounded, so that sizes can be multiplied without a thought.
-  int64_t size(const char* key, int64_t most) const {
-    if (!has(key)) fail(key, "is missing");
-    return size(key, most, 0);
-  }
-  int64_t size(const char* key, int64_t most, int64_t fallback) const {
-    const int64_t value = integer(key, fallback);
-    if (value < 1 || value > most) {
-      fail(key,
-           "is " + std::to_string(value) + " but 1 to " + std::to_string(most) + " is expected");
-    }
-    return value;
-  }
-  double number(const char* key, double fallback, double least) const {
-    if (!has(key)) return fallback;
-    if (!at(key).is_number()) wrong_type(key, "a number");
-    const double value = at(key).get<double>();
-    if (!std::isfinite(value) || value < least)
-      fail(key, "is " + at(key).dump() + ", which is out of range");
-    return value;
-  }
-  bool boolean(const char* key, bool fallback) const {
-    if (!has(key)) return fallback;
-    if (!at(key).is_boolean()) wrong_type(key, "true or false");
-    return at(key).get<bool>();
-  }
-  std::string text(const char* key, const std::string& fallback) const {
-    if (!has(key)) return fallback;
-    if (!at(key).is_string()) wrong_type(key, "a string");
-    return at(key).get<std::string>();
-  }
-  std::vector<int64_t> ids(const char* key, std::vector<int64_t> fallback) const {
-    if (!object_.contains(key)) return fallback;
-    if (!has(key)) return {};
-    if (!at(key).is_array()) return {id(key, at(key))};
-    std::vector<int64_t> out;
-    for (const Json& value : at(key)) out.push_back(id(key, value));
-    return out;
-  }
-  // The original LLaMA writes -1 for "none".
-  int64_t optional_id(const char* key, int64_t fallback) const {
-    if (!object_.contains(key)) return fallback;
-    if (!has(key)) return -1;
-    return integer(key, -1) < 0 ? -1 : id(key, at(key));
-  }
-  Fields section(const char* key) const {
-    if (!at(key).is_object()) wrong_type(key, "an object");
-    return Fields(at(key), where_, prefix_ + key + ".");
-  }
-
- private:
-  static bool fits(const Json& value) {
-    return value.is_number_integer() && !(value.is_number_unsigned() &&
-                                          value.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX));
-  }
-  int64_t id(const char* key, const Json& value) const {
-    if (!fits(value) || value.get<int64_t>() < 0) wrong_type(key, "a token id");
-    return value.get<int64_t>();
-  }
-
-  const Json& object_;
-  std::string where_, prefix_;
-};
-
-Json parse_json(const std::string& text, const std::string& where) {
-  const auto shallow = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > kMaxConfigDepth) throw std::invalid_argument(where + ": nested too deeply");
-    return true;
-  };
-  try {
-    Json json = Json::parse(text, shallow);
-    if (!json.is_object()) throw std::invalid_argument(where + ": a JSON object is expected");
-    return json;
-  } catch (const Json::exception& error) {
-    throw std::invalid_argument(where + ": " + error.what());
-  }
-}
-
 // Keys that would change what the model computes, and the values under which they do not.
 void refuse_unsupported(const Fields& fields) {
   const auto refuse = [&](const char* key, const std::string& only) {
-    const std::string found = fields.at(key).dump(-1, ' ', false, Json::error_handler_t::replace);
-    fields.fail(key, "is " + found.substr(0, 60) + ", which is not supported; only " + only);
+    fields.fail(key, "is " + shown(fields.at(key)) + ", which is not supported; only " + only);
   };
   if (fields.has("quantization_config"))
     refuse("quantization_config", "unquantised weights are; convert them first");
@@ -317,7 +211,7 @@ void dump_rope(const ModelConfig& config, Json& json) {
 }  // namespace
 
 ModelConfig parse_model_config(const std::string& json, const std::string& where) {
-  const Json object = parse_json(json, where);
+  const Json object = parse_json_object(json, where);
   const Fields fields(object, where);
   if (!fields.has("model_type")) fields.fail("model_type", "is missing");
   const Family& family = family_of(fields.text("model_type", ""), where);
@@ -343,23 +237,17 @@ ModelConfig parse_model_config(const std::string& json, const std::string& where
 
 ModelConfig read_model_config(const std::string& folder) {
   const std::string path = (std::filesystem::path(folder) / "config.json").string();
-  std::error_code error;
-  const uintmax_t bytes = std::filesystem::file_size(path, error);
-  if (error)
-    throw std::invalid_argument(path + ": " + error.message() +
-                                "; a Hugging Face model folder has a config.json");
-  if (bytes > kMaxConfigBytes)
-    throw std::invalid_argument(path + ": larger than 16 MiB; this is no config.json");
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) throw std::runtime_error(path + ": cannot be read");
-  return parse_model_config(text.str(), path);
+  if (!std::filesystem::exists(path)) {
+    throw std::invalid_argument(path +
+                                ": not there; a Hugging Face model folder has a config.json");
+  }
+  return parse_model_config(read_text_file(path, kMaxConfigBytes), path);
 }
 
 std::string dump_model_config(const ModelConfig& config) {
   const Family& family = family_of(config.model_type, "model config");
-  Json json = config.source.empty() ? Json::object() : parse_json(config.source, "model config");
+  Json json =
+      config.source.empty() ? Json::object() : parse_json_object(config.source, "model config");
   if (!json.contains("architectures")) json["architectures"] = {std::string(family.architecture)};
   if (!json.contains("hidden_act")) json["hidden_act"] = "silu";
   json["model_type"] = config.model_type;
