@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "tests/shared.h"
+#include "tests/temp_folder.h"
 
 namespace lathe {
 namespace {
@@ -15,15 +16,7 @@ namespace fs = std::filesystem;
 
 class Safetensors : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ =
-        fs::temp_directory_path() / ("lathe-safetensors-" + std::to_string(::getpid()) + "-" +
-                                     testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string path(const std::string& name) const { return folder_ / name; }
   static std::string read(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
@@ -34,7 +27,7 @@ class Safetensors : public testing::Test {
     std::ofstream(path, std::ios::binary) << bytes;
   }
 
-  fs::path folder_;
+  TempFolder folder_;
 };
 
 TEST_F(Safetensors, GivesBackEveryTypeAndShapeBytewise) {
@@ -57,7 +50,8 @@ TEST_F(Safetensors, GivesBackEveryTypeAndShapeBytewise) {
     EXPECT_TRUE(at::equal(read, named.tensor)) << named.name;
   }
   EXPECT_EQ(file.metadata(), (std::map<std::string, std::string>{{"format", "pt"}}));
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1) << "the temporary file is gone";
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), {}), 1)
+      << "the temporary file is gone";
 }
 
 TEST_F(Safetensors, WritesWhatTheReferenceWriterWrites) {
@@ -133,7 +127,8 @@ TEST_F(Safetensors, KeepsTheOldFileWhenWritingFails) {
   EXPECT_THROW(write_safetensors(path("kept"), {{"a", at::kFloat, {4}}}, broken),
                std::runtime_error);
   EXPECT_EQ(read(path("kept")), before);
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1) << "the temporary file is gone";
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), {}), 1)
+      << "the temporary file is gone";
 }
 
 TEST_F(Safetensors, ReplacesAFileThatIsMappedWithoutHarmToTheReader) {
@@ -154,7 +149,7 @@ TEST_F(Safetensors, RefusesToWriteTwoTensorsOfOneName) {
 
 TEST_F(Safetensors, RefusesWhatIsNoFile) {
   EXPECT_THROW(SafetensorsFile(path("absent")), std::runtime_error);
-  EXPECT_THROW(SafetensorsFile(folder_.string()), std::exception);
+  EXPECT_THROW(SafetensorsFile(folder_.path()), std::exception);
   write(path("empty"), "");
   EXPECT_THROW(SafetensorsFile(path("empty")), std::invalid_argument);
 }
