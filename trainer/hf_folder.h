@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -8,19 +9,30 @@
 // Hugging Face model folders: in and out.
 namespace lathe {
 
-// A folder as it is; `org/name` looked up in the local Hugging Face cache (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub;
-// `cache` overrides); never the network. std::invalid_argument says where it looked.
+// config.json + weights (model.safetensors, or shards with model.safetensors.index.json) -> a model
+// in dtype on device. Missing, extra and mis-shaped tensors are listed by name in one error.
+// Tolerated: lm_head.weight beside tied embeddings, and the rotary buffers that old versions
+// stored.
+std::unique_ptr<Model> load_model(const std::string& folder, at::ScalarType dtype,
+                                  at::Device device);
+
+// A weight by parameter name, whole; undefined: take the model's own. For float32 masters.
+using WeightSource = std::function<at::Tensor(const std::string& name)>;
+
+// Writes config.json and model.safetensors (shards beyond max_shard_bytes; shards of an earlier
+// save are removed) in store_dtype, and copies generation_config.json and the tokenizer's files
+// from tokenizer_folder ("": none; a file stands for its folder). Re-opens what it wrote and
+// compares bytes before it returns. float16 refuses a value that it cannot hold.
+void save_model(Model& model, const std::string& folder, const std::string& tokenizer_folder,
+                at::ScalarType store_dtype, int64_t max_shard_bytes = int64_t{5} << 30,
+                const WeightSource& weights = {});
+
+// A folder as it is; `org/name` looked up in a local Hugging Face cache (hub_cache_folder, "":
+// there is none); never the network. std::invalid_argument says where it looked.
 std::string resolve_model_folder(const std::string& name_or_path, const std::string& cache = "");
 
-// config.json + weights (model.safetensors, or shards with model.safetensors.index.json) -> a model in dtype on device.
-// Missing, extra and mis-shaped tensors are listed by name in one error.
-std::unique_ptr<Model> load_model(const std::string& folder, at::ScalarType dtype, at::Device device);
-
-// Writes config.json, model.safetensors (sharded beyond max_shard_bytes, stale shards removed), generation_config.json and
-// the tokenizer's files copied from tokenizer_folder ("" : none). Weights are taken from `values` by parameter name when
-// given (float32 masters), else from the model; stored in store_dtype. Re-opens what it wrote and compares bytes before
-// it returns.
-void save_model(Model& model, const std::string& folder, const std::string& tokenizer_folder, at::ScalarType store_dtype,
-                int64_t max_shard_bytes = int64_t{5} << 30);
+// Where that cache lies: HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else
+// ~/.cache/huggingface/hub. `environment` gives a variable's value, or "".
+std::string hub_cache_folder(const std::function<std::string(const char*)>& environment);
 
 }  // namespace lathe

@@ -1,0 +1,100 @@
+#include "trainer/hf_folder.h"
+
+#include <ATen/ATen.h>
+
+#include <stdexcept>
+
+#include "trainer/hf_weights.h"
+
+namespace lathe {
+namespace {
+
+bool is_floating(const std::string& dtype) {
+  return dtype == "F32" || dtype == "BF16" || dtype == "F16" || dtype == "F64";
+}
+
+// What files may hold beyond the parameters: the copy of a tied head, and buffers that are
+// computed.
+bool is_tolerated(const std::string& name, const ModelConfig& config) {
+  if (name == "lm_head.weight") return config.tie_word_embeddings;
+  return name.ends_with(".rotary_emb.inv_freq");
+}
+
+void list(std::string& message, const char* title, const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  constexpr size_t kShown = 10;
+  message += std::string("; ") + title + ": ";
+  for (size_t i = 0; i < std::min(names.size(), kShown); ++i)
+    message += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > kShown) message += " and " + std::to_string(names.size() - kShown) + " more";
+}
+
+std::string shape_text(at::IntArrayRef sizes) {
+  std::string text = "[";
+  for (size_t i = 0; i < sizes.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(sizes[i]);
+  return text + "]";
+}
+
+// Every disagreement at once: a user who renames tensors one error at a time is a user lost.
+void check_tensors(const WeightFiles& files, Model& model, const std::string& folder) {
+  std::vector<std::string> missing, extra, wrong;
+  std::map<std::string, const Parameter*> parameters;
+  for (const Parameter* parameter : model.parameters())
+    parameters.emplace(parameter->name, parameter);
+  for (const auto& [name, parameter] : parameters) {
+    if (!files.contains(name)) {
+      missing.push_back(name);
+      continue;
+    }
+    const TensorEntry& entry = files.entry(name);
+    if (parameter->value.sizes() != at::IntArrayRef(entry.shape)) {
+      wrong.push_back(name + " is " + shape_text(entry.shape) + " but " +
+                      shape_text(parameter->value.sizes()) + " is expected");
+    } else if (!is_floating(entry.dtype)) {
+      wrong.push_back(name + " is " + entry.dtype + " but F32, BF16 or F16 is expected");
+    }
+  }
+  for (const std::string& name : files.names()) {
+    if (parameters.count(name) == 0 && !is_tolerated(name, model.config())) extra.push_back(name);
+  }
+  if (missing.empty() && extra.empty() && wrong.empty()) return;
+  std::string message = folder + ": the weights do not fit config.json (model_type " +
+                        model.config().model_type + ")";
+  list(message, "missing", missing);
+  list(message, "extra", extra);
+  list(message, "wrong", wrong);
+  throw std::invalid_argument(message);
+}
+
+// Before memory is asked for: a config.json that claims more than the files can hold.
+void check_total(const WeightFiles& files, const ModelConfig& config, const std::string& folder) {
+  int64_t elements = 0;
+  for (const std::string& name : files.names()) {
+    elements += static_cast<int64_t>(files.bytes(name).size()) * 8 /
+                safetensors_dtype_bits(files.entry(name).dtype);
+  }
+  const int64_t least =
+      config.vocab_size * config.hidden_size + config.num_hidden_layers * config.hidden_size;
+  if (elements < least) {
+    throw std::invalid_argument(folder + ": the weights hold " + std::to_string(elements) +
+                                " numbers, but the sizes in config.json need at least " +
+                                std::to_string(least));
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Model> load_model(const std::string& folder, at::ScalarType dtype,
+                                  at::Device device) {
+  const ModelConfig config = read_model_config(folder);
+  const WeightFiles files(folder);
+  check_total(files, config, folder);
+  std::unique_ptr<Model> model = make_model(config, dtype, device);
+  check_tensors(files, *model, folder);
+  const at::NoGradGuard no_grad;
+  for (Parameter* parameter : model->parameters())
+    parameter->value.copy_(files.tensor(parameter->name));
+  return model;
+}
+
+}  // namespace lathe
