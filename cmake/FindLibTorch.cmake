@@ -34,6 +34,8 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
     ${LibTorch_INCLUDE_DIR} ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include)
   target_link_libraries(LibTorch::cpu INTERFACE ${LibTorch_CPU_LIBRARY} ${LibTorch_C10_LIBRARY})
   target_link_options(LibTorch::cpu INTERFACE -Wl,-rpath,${_libs})
+  # LibTorch's include folder holds an fmt of its own, newer than the system's, and it is found first: no library fits it.
+  target_compile_definitions(LibTorch::cpu INTERFACE FMT_HEADER_ONLY=1)
   # The wheel's CUDA libraries, which libtorch_cpu itself asks for, lie beside it in nvidia/.
   file(GLOB _nvidia ${_libs}/../../nvidia/*/lib)
   foreach(dir ${_nvidia})
