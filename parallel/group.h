@@ -5,12 +5,14 @@
 #include <memory>
 #include <stdexcept>
 
-// A set of ranks that act together. Every rank makes the same calls in the same order. Tensors are contiguous and on
-// device(); calls are ordered with that device's current stream. A failure, here or at a peer, throws on every rank
-// (PeerLost at those that did not cause it).
+// A set of ranks that act together. Every rank makes the same calls in the same order. Tensors are
+// contiguous and on device(); calls are ordered with that device's current stream. A failure, here
+// or at a peer, throws on every rank (PeerLost at those that did not cause it). Ranks that do not
+// make the same call get a std::logic_error that says so.
 //
-// Sums are made in float32, whatever the tensor's type, in rank order 0, 1, 2, ...: the same layout gives the same bits
-// twice. A group of one is a group.
+// Sums are made in rank order 0, 1, 2, ...: the same layout gives the same bits twice. float32,
+// bfloat16 and float16 are summed in float32 and rounded once, float64 in float64, int32 and int64
+// in int64. A NaN wins a maximum and a minimum. A group of one is a group.
 namespace lathe {
 
 enum class Reduce { kSum, kMax, kMin };
@@ -28,9 +30,10 @@ class Group {
   virtual int size() const = 0;
   virtual at::Device device() const = 0;
 
-  // In place; the same result on every rank. bfloat16 and float16 are summed in float32 and rounded once.
+  // In place; the same bits on every rank.
   virtual void all_reduce(at::Tensor& tensor, Reduce op) = 0;
-  // whole: size() equal parts, one per rank; slice: the sum over ranks of this rank's part. slice may be that part of whole.
+  // whole: size() equal parts, one per rank; slice: the sum over ranks of this rank's part. slice
+  // may be that part of whole. What the other parts of whole hold afterwards is not said.
   virtual void reduce_scatter(const at::Tensor& whole, at::Tensor& slice) = 0;
   // whole: the ranks' slices one after another. slice may be this rank's part of whole.
   virtual void all_gather(const at::Tensor& slice, at::Tensor& whole) = 0;
@@ -38,7 +41,7 @@ class Group {
   virtual void broadcast(at::Tensor& tensor, int root) = 0;
   virtual void barrier() = 0;
 
-  // Ranks that pass the same color form a new group, ordered by their rank here.
+  // Ranks that pass the same color (0 or more) form a new group, ordered by their rank here.
   virtual std::unique_ptr<Group> split(int color) = 0;
 };
 

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "parallel/group.h"
 
-// The world cut along named axes. Ranks that stand next to each other in the world share a tp group; dp runs across them.
+// The world cut along named axes. Ranks that stand next to each other in the world share a tp
+// group; dp runs across them.
 namespace lathe {
 
 struct MeshShape {
@@ -15,7 +15,8 @@ struct MeshShape {
 
 class Mesh {
  public:
-  // Throws std::invalid_argument that names the numbers and the nearest valid shape when dp x tp is not the world's size.
+  // Throws std::invalid_argument that names the numbers and the nearest valid shape when dp x tp is
+  // not the world's size.
   Mesh(std::unique_ptr<Group> world, MeshShape shape);
 
   Group& world() { return *world_; }

@@ -9,10 +9,15 @@
 #include "parallel/mesh.h"
 #include "parallel/parameter.h"
 
-// Decides which slice of every parameter this rank owns, sums gradients into slices, spreads updated slices back.
+// Decides which slice of every parameter this rank owns, sums gradients into slices, spreads
+// updated slices back.
+//
+//   backward (adds into Parameter.grad) ... reduce_gradients, update slices(), gather_parameters,
+//   zero_gradients
 namespace lathe {
 
-// A contiguous run of elements of one parameter, flattened in row-major order, that this rank updates.
+// A contiguous run of elements of one parameter, flattened in row-major order, that this rank
+// updates.
 struct Slice {
   std::string name;
   std::vector<int64_t> shape;  // of the whole parameter
@@ -24,20 +29,25 @@ struct Slice {
 class Sharding {
  public:
   virtual ~Sharding() = default;
-  // Sums the gradients over dp; afterwards slices()[i].grad is complete.
+  // Sums the gradients over dp; afterwards slices()[i].grad is complete, and the gradients outside
+  // the slices are not to be read.
   virtual void reduce_gradients() = 0;
+  // In the parameters' order within each compute type; never empty runs.
   virtual std::vector<Slice>& slices() = 0;
   // Every rank's parameters hold every rank's updated slices.
   virtual void gather_parameters() = 0;
-  // Sets all gradients to zero.
+  // Sets all gradients to zero, also those outside the slices.
   virtual void zero_gradients() = 0;
-  // True where this rank's slices are also held by other dp ranks (Replicated): norms must not count them twice.
+  // True where this rank's slices are also held by other dp ranks (Replicated): norms must not
+  // count them twice.
   virtual bool replicated() const = 0;
 };
 
-// zero 0: Replicated (every rank owns everything); 1: Zero1 (dp equal parts of the flat list of trained parameters).
-// Moves the parameters' values into one flat buffer per type, makes their float32 gradients, zeroed.
-// The parameters must outlive the result and keep their addresses.
+// zero 0: Replicated (every rank owns everything); 1: Zero1 (dp equal parts of the flat list of
+// trained parameters). Moves the trained parameters' values into one flat buffer per type, where
+// existing handles to Parameter.value follow, and makes their float32 gradients, zeroed. Frozen
+// parameters stay as they are and have no slice. The mesh and the parameters must outlive the
+// result; the parameters keep their addresses.
 std::unique_ptr<Sharding> make_sharding(int zero, std::vector<Parameter*> parameters, Mesh& mesh);
 
 }  // namespace lathe

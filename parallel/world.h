@@ -6,19 +6,29 @@
 
 #include "parallel/group.h"
 
-// Makes the world: as many ranks as the launcher gave (MPI), or as many threads of this process as asked for.
+// Makes the world: as many ranks as the launcher gave (MPI), or as many threads of this process as
+// asked for.
 namespace lathe {
 
 struct WorldOptions {
-  std::string backend = "auto";  // auto | local | mpi | nccl; auto: mpi under mpirun, else local
-  int ranks = 1;                 // local only: threads that act as ranks
-  std::string device = "cpu";    // cpu | cuda
-  int threads_per_rank = 0;      // 0: cores of this host / ranks on this host
+  std::string backend =
+      "auto";  // auto | local | mpi | nccl; auto is local: launch/ knows whether mpirun started us
+  int ranks = 1;               // local only: threads that act as ranks
+  std::string device = "cpu";  // cpu | cuda
+  int threads_per_rank = 0;    // 0: cores of this host / ranks on this host
+  // mpi and nccl only: told of what the body threw, before this process ends its peers; returns
+  // their exit code.
+  std::function<int(int rank, const std::exception& error)> on_failure;
 };
 
-// Runs body once per rank of this process, each with its world group: `ranks` threads for local, once for MPI and NCCL.
-// Sets ATen's threads for each rank. If a body throws, its peers throw PeerLost from their next (or current) collective,
-// and the first exception that is not PeerLost is thrown again here once all have ended.
-void run_world(const WorldOptions& options, const std::function<void(std::unique_ptr<Group>)>& body);
+// Runs body once per rank of this process, each with its world group: `ranks` threads for local,
+// once for MPI and NCCL (mpi_start must have been called). Sets ATen's threads for each rank.
+//
+// local: if a body throws, its peers throw PeerLost from their next (or current) collective, and
+// the first exception that is not PeerLost is thrown again here once all have ended. mpi, nccl: if
+// a body throws, on_failure is called and all processes of the world end with its code (70 without
+// it); nothing returns.
+void run_world(const WorldOptions& options,
+               const std::function<void(std::unique_ptr<Group>)>& body);
 
 }  // namespace lathe

@@ -1,0 +1,88 @@
+#include "parallel/buckets.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+namespace lathe {
+namespace {
+
+int64_t round_up(int64_t count, int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
+
+void check(const std::vector<Parameter*>& parameters, at::Device device) {
+  std::set<std::string> names;
+  std::set<const void*> tensors;
+  for (const Parameter* parameter : parameters) {
+    const auto refuse = [&](const std::string& why) {
+      throw std::invalid_argument(fmt::format("parameter {}: {}", parameter->name, why));
+    };
+    const at::Tensor& value = parameter->value;
+    if (!value.defined()) refuse("it has no value");
+    if (!names.insert(parameter->name).second) refuse("the name is there twice");
+    if (!tensors.insert(value.unsafeGetTensorImpl()).second)
+      refuse("its tensor is another parameter's too");
+    if (!parameter->trained) continue;
+    if (value.device() != device) {
+      refuse(fmt::format("it is on {}, the ranks are on {}", value.device().str(), device.str()));
+    }
+    if (!at::isFloatingType(value.scalar_type())) {
+      refuse(fmt::format("type {} cannot be trained", c10::toString(value.scalar_type())));
+    }
+  }
+}
+
+Bucket& bucket_of(at::ScalarType type, std::vector<Bucket>& buckets,
+                  std::vector<at::ScalarType>& types) {
+  for (size_t i = 0; i < types.size(); ++i) {
+    if (types[i] == type) return buckets[i];
+  }
+  types.push_back(type);
+  return buckets.emplace_back();
+}
+
+void fill(Bucket& bucket, int parts) {
+  int64_t total = 0;
+  for (const Parameter* parameter : bucket.parameters) {
+    bucket.offsets.push_back(total);
+    total += round_up(parameter->value.numel(), kBucketAlign);
+  }
+  total = round_up(total, parts * kBucketAlign);
+  const at::TensorOptions options = bucket.parameters.front()->value.options().requires_grad(false);
+  bucket.values = at::zeros({total}, options);
+  bucket.grads = at::zeros({total}, options.dtype(at::kFloat));
+  for (size_t i = 0; i < bucket.parameters.size(); ++i) {
+    Parameter& parameter = *bucket.parameters[i];
+    const auto view = [&](const at::Tensor& flat) {
+      return flat.narrow(0, bucket.offsets[i], parameter.value.numel())
+          .view(parameter.value.sizes());
+    };
+    const at::Tensor home = view(bucket.values);
+    home.copy_(parameter.value);
+    // set_data, not assignment: the model's own handles to this tensor must see the new memory. The
+    // old memory goes now, so that the model is never held twice.
+    parameter.value.set_data(home);
+    parameter.value.set_requires_grad(true);
+    parameter.grad = view(bucket.grads);
+  }
+}
+
+}  // namespace
+
+std::vector<Bucket> make_buckets(const std::vector<Parameter*>& parameters, int parts,
+                                 at::Device device) {
+  check(parameters, device);
+  const at::NoGradGuard no_grad;
+  std::vector<Bucket> buckets;
+  std::vector<at::ScalarType> types;
+  for (Parameter* parameter : parameters) {
+    if (parameter->trained) {
+      bucket_of(parameter->value.scalar_type(), buckets, types).parameters.push_back(parameter);
+    }
+  }
+  for (Bucket& bucket : buckets) fill(bucket, parts);
+  return buckets;
+}
+
+}  // namespace lathe

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "parallel/parameter.h"
+
+// Many tensors as a few flat ones: the trained parameters of one compute type, in their order, as
+// one buffer of values and one of float32 gradients. One collective then serves them all.
+namespace lathe {
+
+struct Bucket {
+  at::Tensor values,
+      grads;  // [n], n a multiple of parts x kBucketAlign; zero between and after the parameters
+  std::vector<Parameter*> parameters;
+  std::vector<int64_t> offsets;  // of each parameter's first element, a multiple of kBucketAlign
+};
+
+// 64 bytes of the smallest type, for vector loads and so that no two ranks write to one cache line.
+constexpr int64_t kBucketAlign = 32;
+
+// Moves the values of the trained parameters (handles to them stay good, views of them do not) and
+// makes their gradients, zeroed. Frozen parameters are left alone. Throws std::invalid_argument for
+// a parameter that is undefined, on another device, no floating type, or there twice.
+std::vector<Bucket> make_buckets(const std::vector<Parameter*>& parameters, int parts,
+                                 at::Device device);
+
+}  // namespace lathe

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+
+#include "parallel/group.h"
+
+// Ranks with one GPU each. Defined by nccl_group.cpp or, in a build without CUDA, by no_nccl.cpp,
+// which throws std::invalid_argument.
+namespace lathe {
+
+// host: the same ranks on the CPU; it carries what NCCL needs to find its peers. device: this
+// rank's GPU.
+std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, int device);
+
+}  // namespace lathe

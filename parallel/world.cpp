@@ -1,0 +1,81 @@
+#include "parallel/world.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <thread>
+
+#include "parallel/local_group.h"
+#include "parallel/mpi_group.h"
+#include "parallel/nccl_group.h"
+
+namespace lathe {
+namespace {
+
+using Body = std::function<void(std::unique_ptr<Group>)>;
+
+int threads_for(const WorldOptions& options, int ranks_on_host) {
+  if (options.threads_per_rank > 0) return options.threads_per_rank;
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return std::max(1, cores / ranks_on_host);
+}
+
+// ATen keeps one number for the process, which a new thread takes over at its first parallel call,
+// and sets OpenMP for the calling thread only. So every rank's thread says it first of all, and the
+// caller's number is put back.
+void run_threads(const WorldOptions& options, const Body& body) {
+  const int before = at::get_num_threads();
+  const struct Restore {
+    int threads;
+    ~Restore() { at::set_num_threads(threads); }
+  } restore{before};
+  const int threads = threads_for(options, std::max(1, options.ranks));
+  run_local(options.ranks, [&](std::unique_ptr<Group> group) {
+    at::set_num_threads(threads);
+    body(std::move(group));
+  });
+}
+
+void run_process(const WorldOptions& options, const Body& body) {
+  std::unique_ptr<Group> world = mpi_world_group();
+  const int rank = world->rank();
+  try {
+    const HostRanks host = mpi_host_ranks();
+    at::set_num_threads(threads_for(options, host.size));
+    if (options.backend == "nccl") world = nccl_group(std::move(world), host.rank);
+    body(std::move(world));
+  } catch (const std::exception& error) {
+    mpi_abort(options.on_failure ? options.on_failure(rank, error) : 70);
+  } catch (...) {
+    mpi_abort(70);
+  }
+}
+
+}  // namespace
+
+void run_world(const WorldOptions& options, const Body& body) {
+  const std::string& backend = options.backend;
+  if (backend == "auto" || backend == "local") {
+    if (options.device != "cpu" && options.ranks > 1) {
+      throw std::invalid_argument(
+          fmt::format("parallel.backend={} with {} ranks works on the CPU only, but the device is "
+                      "{}; start one process per GPU "
+                      "with mpirun and use parallel.backend=nccl",
+                      backend, options.ranks, options.device));
+    }
+    return run_threads(options, body);
+  }
+  if (backend == "mpi" || backend == "nccl") {
+    const char* device = backend == "mpi" ? "cpu" : "cuda";
+    if (options.device != device) {
+      throw std::invalid_argument(
+          fmt::format("parallel.backend={} needs parallel.device={}, but it is {}", backend, device,
+                      options.device));
+    }
+    return run_process(options, body);
+  }
+  throw std::invalid_argument(
+      fmt::format("parallel.backend is \"{}\", expected one of: auto, local, mpi, nccl", backend));
+}
+
+}  // namespace lathe
