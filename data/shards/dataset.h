@@ -10,26 +10,37 @@
 namespace lathe {
 
 struct ShardEntry {
-  std::string file;
-  uint64_t bytes = 0, hash = 0;
+  std::string file;   // its name in the folder
+  ShardSeal seal;     // checked when the shard is opened
+  uint64_t hash = 0;  // xxh64 of the whole file; only verify() reads that much
   int64_t documents = 0, tokens = 0, targets = 0;
 };
 
 struct DatasetManifest {
   int version = 1;
-  std::string tokenizer_hash, template_hash, options;  // options: canonical text of what shaped the tokens
+  std::string tokenizer_hash, template_hash,
+      options;  // options: canonical text of what shaped the tokens
   int64_t vocab_size = 0;
   std::vector<ShardEntry> shards;
   std::string report;  // JSON: kept, cut, dropped, all-masked counts
 };
 
-void write_manifest(const std::string& folder, const DatasetManifest& manifest);  // temporary name, fsync, rename
+ShardEntry shard_entry(const std::string& file, const ShardWriter::Finished& finished);
+
+// Text of dataset.json. Hashes are hex: JSON numbers hold 53 bits only.
+std::string manifest_text(const DatasetManifest& manifest);
+void write_manifest(const std::string& folder,
+                    const DatasetManifest& manifest);  // temporary name, fsync, rename
+// Throws std::invalid_argument when there is no manifest, std::runtime_error when it is damaged;
+// both name the file.
 DatasetManifest read_manifest(const std::string& folder);
 
 class Dataset {
  public:
-  // Opens every shard of the folder and compares its size. A non-empty tokenizer_hash that differs from the manifest's
-  // is std::invalid_argument naming both.
+  // Opens every shard of the folder, checks its size, head, hashes and counts against the manifest.
+  // Tokens are checked when they are read: opening costs what the offsets cost, not what the tokens
+  // cost. A non-empty tokenizer_hash that differs from the manifest's is std::invalid_argument
+  // naming both.
   explicit Dataset(const std::string& folder, const std::string& tokenizer_hash = "");
 
   const DatasetManifest& manifest() const { return manifest_; }
@@ -42,6 +53,7 @@ class Dataset {
   };
   Place place(int64_t document) const;
   int64_t length(int64_t document, const std::string& column = "sequence") const;
+  const std::vector<std::unique_ptr<TokenShard>>& shards() const { return shards_; }
 
  private:
   std::string folder_;

@@ -1,0 +1,106 @@
+#include "data/shards/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <random>
+
+#include "data/shards/hash.h"
+
+namespace lathe {
+namespace {
+
+[[noreturn]] void fail(const std::string& path, const char* action) {
+  throw std::runtime_error(fmt::format("{}: can not {}: {}", path, action, std::strerror(errno)));
+}
+
+}  // namespace
+
+ReadFile::ReadFile(std::string path) : path_(std::move(path)) {
+  fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd_ < 0) fail(path_, "open");
+  struct stat status;
+  if (::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(fd_);
+    throw std::runtime_error(path_ + ": is not a regular file");
+  }
+  bytes_ = static_cast<uint64_t>(status.st_size);
+}
+
+ReadFile::~ReadFile() { ::close(fd_); }
+
+void ReadFile::read(void* into, size_t size, uint64_t offset) const {
+  auto* to = static_cast<char*>(into);
+  while (size > 0) {
+    const ssize_t got = ::pread(fd_, to, size, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail(path_, "read");
+    if (got == 0) {
+      throw std::runtime_error(
+          fmt::format("{}: ends at byte {}, {} more were expected: the file was cut short", path_,
+                      offset, size));
+    }
+    to += got;
+    size -= static_cast<size_t>(got);
+    offset += static_cast<uint64_t>(got);
+  }
+}
+
+uint64_t ReadFile::hash(uint64_t begin, uint64_t end) const {
+  std::vector<char> buffer(256 << 10);
+  Hasher hasher;
+  while (begin < end) {
+    const size_t size = std::min<uint64_t>(buffer.size(), end - begin);
+    read(buffer.data(), size, begin);
+    hasher.add(buffer.data(), size);
+    begin += size;
+  }
+  return hasher.digest();
+}
+
+std::string temporary_name(const std::string& path) {
+  std::random_device random;
+  return fmt::format("{}.tmp-{}-{:08x}", path, ::getpid(), random());
+}
+
+void write_file(const std::string& path, std::string_view bytes) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) fail(path, "create");
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(fd, bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      const int cause = errno;
+      ::close(fd);
+      errno = cause;
+      fail(path, "write");
+    }
+    bytes.remove_prefix(static_cast<size_t>(put));
+  }
+  if (::close(fd) != 0) fail(path, "close");
+}
+
+void sync_path(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail(path, "open");
+  const int status = ::fsync(fd);
+  const int cause = errno;
+  ::close(fd);
+  errno = cause;
+  if (status != 0) fail(path, "fsync");
+}
+
+void publish(const std::string& temporary, const std::string& path) {
+  sync_path(temporary);
+  if (::rename(temporary.c_str(), path.c_str()) != 0)
+    fail(path, "rename the finished file to this name");
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  sync_path(folder.empty() ? "." : folder);
+}
+
+}  // namespace lathe

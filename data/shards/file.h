@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+// Files read by position and published whole: what a reader can see under its final name is
+// complete and on the disk. Failures are std::runtime_error with the path and the system's words.
+namespace lathe {
+
+class ReadFile {
+ public:
+  explicit ReadFile(std::string path);
+  ~ReadFile();
+  ReadFile(const ReadFile&) = delete;
+  ReadFile& operator=(const ReadFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  uint64_t bytes() const { return bytes_; }  // when it was opened
+  // Exactly size bytes at offset; an end of file before that is an error. Thread-safe.
+  void read(void* into, size_t size, uint64_t offset) const;
+  // xxh64 of [begin, end).
+  uint64_t hash(uint64_t begin, uint64_t end) const;
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+  uint64_t bytes_ = 0;
+};
+
+// <path>.tmp-<pid>-<nonce>: in the same folder, so that a rename is atomic.
+std::string temporary_name(const std::string& path);
+void write_file(const std::string& path, std::string_view bytes);
+void sync_path(const std::string& path);  // fsync of a file or a folder
+// fsync of temporary, rename to path, fsync of the folder that holds it.
+void publish(const std::string& temporary, const std::string& path);
+
+}  // namespace lathe
