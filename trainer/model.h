@@ -18,7 +18,7 @@
 // I intermediate size, Q query heads, K key/value heads, D head size, L layers.
 namespace lathe {
 
-// Keys and values of one sequence that is being generated. The model appends to it.
+// Keys and values of one sequence that is being generated. The model appends to it. Setting length back forgets the end.
 struct KvCache {
   std::vector<at::Tensor> keys, values;  // per layer [capacity, K, D]
   int64_t length = 0;                    // tokens held
@@ -36,13 +36,15 @@ class Model {
   // [T, H]: after the last norm. Attention is causal within each document.
   virtual at::Tensor hidden(const Batch& batch) = 0;
   // The same when document d of the batch continues the sequence of caches[d]: attends to it, appends to it. No gradient.
+  // Positions go on from the cache's length; batch.positions is not read.
   virtual at::Tensor hidden(const Batch& batch, std::span<KvCache* const> caches) = 0;
   // hidden_NH -> [N] float32: log p(targets_N | hidden) with softmax in float32; [N, V] never exists at once.
   virtual at::Tensor log_probs(const at::Tensor& hidden_NH, const at::Tensor& targets_N) = 0;
   // hidden_NH -> [N, V] float32. For generation and scoring; no gradient.
   virtual at::Tensor logits(const at::Tensor& hidden_NH) = 0;
 
-  KvCache make_cache(int64_t capacity) const;
+  // An empty cache of this model's type and device, for up to `capacity` tokens.
+  KvCache make_cache(int64_t capacity);
 };
 
 // The table of families. Weights are undefined-valued memory until loaded or initialised.

@@ -1,0 +1,80 @@
+#include "trainer/kernels/attention.h"
+
+#include "tests/trainer/kernel_check.h"
+
+namespace lathe {
+namespace {
+
+using Attention = at::Tensor (*)(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                 const std::vector<int64_t>&, double);
+
+std::vector<at::Tensor> run(Attention attend, at::ScalarType type, int64_t heads, int64_t kv_heads,
+                            int64_t head_dim, const std::vector<int64_t>& cu) {
+  const int64_t T = cu.back();
+  at::Tensor q = random_tensor({T, heads, head_dim}, type, 1).set_requires_grad(true);
+  at::Tensor k = random_tensor({T, kv_heads, head_dim}, type, 2).set_requires_grad(true);
+  at::Tensor v = random_tensor({T, kv_heads, head_dim}, type, 3).set_requires_grad(true);
+  const at::Tensor y = attend(q, k, v, cu, 0.3);
+  y.backward(random_tensor({T, heads, head_dim}, type, 4));
+  return {y, q.grad(), k.grad(), v.grad()};
+}
+
+TEST(Attention, EqualsProductsAndSoftmax) {
+  int compared = 0;
+  for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16}) {
+    for (const auto& [heads, kv_heads, head_dim] :
+         std::vector<std::array<int64_t, 3>>{{4, 4, 16}, {6, 2, 12}, {3, 1, 80}}) {
+      for (const std::vector<int64_t>& cu :
+           {std::vector<int64_t>{0, 7}, {0, 1, 1, 40, 200}, {0, 65, 70}, {0, 333}}) {
+        const auto got = run(attention, type, heads, kv_heads, head_dim, cu);
+        const auto expected = run(plain_attention, type, heads, kv_heads, head_dim, cu);
+        for (int i = 0; i < 4; ++i) {
+          EXPECT_LT(difference(got[i], expected[i]), tolerance(type))
+              << "value " << i << " heads " << heads;
+          ++compared;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(compared, 3 * 3 * 4 * 4);
+}
+
+TEST(Attention, DocumentsTogetherEqualDocumentsApart) {
+  const auto together = run(attention, at::kFloat, 4, 2, 12, {0, 9, 30});
+  const at::Tensor q = random_tensor({30, 4, 12}, at::kFloat, 1),
+                   k = random_tensor({30, 2, 12}, at::kFloat, 2),
+                   v = random_tensor({30, 2, 12}, at::kFloat, 3);
+  for (const auto& [begin, end] : std::vector<std::pair<int64_t, int64_t>>{{0, 9}, {9, 30}}) {
+    const at::Tensor alone = attention(q.slice(0, begin, end), k.slice(0, begin, end),
+                                       v.slice(0, begin, end), {0, end - begin}, 0.3);
+    EXPECT_TRUE(same_bits(together[0].slice(0, begin, end), alone));
+  }
+}
+
+TEST(Attention, GivesTheSameBitsWithOneAndTwoThreads) {
+  at::set_num_threads(1);
+  const auto one = run(attention, at::kFloat, 6, 2, 48, {0, 100, 333});
+  at::set_num_threads(2);
+  const auto two = run(attention, at::kFloat, 6, 2, 48, {0, 100, 333});
+  // ATen's backward adds in an order that depends on the threads.
+  EXPECT_TRUE(same_bits(one[0], two[0]));
+}
+
+TEST(Attention, TakesNoTokens) {
+  for (const at::Tensor& value : run(attention, at::kFloat, 4, 2, 12, {0}))
+    EXPECT_EQ(value.numel(), 0);
+}
+
+TEST(Attention, OverThePastEqualsTheEndOfTheWhole) {
+  const at::Tensor q = random_tensor({30, 4, 12}, at::kFloat, 1),
+                   k = random_tensor({30, 2, 12}, at::kFloat, 2),
+                   v = random_tensor({30, 2, 12}, at::kFloat, 3);
+  const at::Tensor whole = plain_attention(q, k, v, {0, 30}, 0.3);
+  for (const int64_t begin : {0, 17, 29}) {
+    const at::Tensor end = attention_over_past(q.slice(0, begin), k, v, 0.3);
+    EXPECT_LT(difference(end, whole.slice(0, begin)), 1e-6);
+  }
+}
+
+}  // namespace
+}  // namespace lathe

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+// Causal attention within each document of a flat row: no padding, no mask tensor. Key and value
+// heads may be fewer than query heads (each serves Q / K of them, as in Ainslie et al. 2023).
+// Scores and softmax in float32.
+//
+// Shape letters: T tokens, D head size, Q query heads, K key/value heads, P keys held (past and
+// new).
+namespace lathe {
+
+// q [T, Q, D], k and v [T, K, D]; document d is tokens cu_seqlens[d] .. cu_seqlens[d+1] (empty ones
+// are fine) -> [T, Q, D]. float32 and bfloat16; float64 on the CPU; on CUDA float16 and bfloat16.
+at::Tensor attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const at::Tensor& v_TKD,
+                     const std::vector<int64_t>& cu_seqlens, double scale);
+
+// The last T of the P positions ask, each sees itself and what is before it. One sequence, no
+// gradient. -> [T, Q, D]
+at::Tensor attention_over_past(const at::Tensor& q_TQD, const at::Tensor& k_PKD,
+                               const at::Tensor& v_PKD, double scale);
+
+// The same by products and softmax, differentiable, any type and device: the reference in tests.
+at::Tensor plain_attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD,
+                           const at::Tensor& v_TKD, const std::vector<int64_t>& cu_seqlens,
+                           double scale);
+
+}  // namespace lathe

@@ -1,0 +1,124 @@
+#include "trainer/kernels/head.h"
+
+#include <ATen/Parallel.h>
+
+#include "trainer/kernels/embedding.h"
+#include "trainer/kernels/product.h"
+
+namespace lathe {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+void pick_rows(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& picked,
+               at::Tensor& lse) {
+  const int64_t rows = logits.size(0), width = logits.size(1);
+  with_row_type(logits.scalar_type(), [&](auto type) {
+    using T = decltype(type);
+    at::parallel_for(0, rows, grain_rows(width), [&](int64_t begin, int64_t end) {
+      row_kernels<T>().log_softmax_pick(rows_of<float>(picked) + begin, rows_of<float>(lse) + begin,
+                                        rows_of<T>(logits) + begin * width,
+                                        rows_of<int64_t>(targets) + begin, end - begin, width);
+    });
+  });
+}
+
+void pick_plain(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& picked,
+                at::Tensor& lse) {
+  const at::Tensor wide = logits.to(accumulate_type(logits.scalar_type()));
+  lse.copy_(wide.logsumexp(1));
+  picked.copy_(wide.gather(1, targets.unsqueeze(1)).squeeze(1) - lse);
+}
+
+void pick_backward_rows(at::Tensor& dlogits, const at::Tensor& logits, const at::Tensor& lse,
+                        const at::Tensor& dpicked, const at::Tensor& targets) {
+  const int64_t rows = logits.size(0), width = logits.size(1);
+  with_row_type(logits.scalar_type(), [&](auto type) {
+    using T = decltype(type);
+    at::parallel_for(0, rows, grain_rows(width), [&](int64_t begin, int64_t end) {
+      row_kernels<T>().log_softmax_pick_backward(
+          rows_of<T>(dlogits) + begin * width, rows_of<T>(logits) + begin * width,
+          rows_of<float>(lse) + begin, rows_of<float>(dpicked) + begin,
+          rows_of<int64_t>(targets) + begin, end - begin, width);
+    });
+  });
+}
+
+void pick_backward_plain(at::Tensor& dlogits, const at::Tensor& logits, const at::Tensor& lse,
+                         const at::Tensor& dpicked, const at::Tensor& targets) {
+  const at::Tensor d = dpicked.unsqueeze(1);
+  at::Tensor wide =
+      (logits.to(accumulate_type(logits.scalar_type())) - lse.unsqueeze(1)).exp() * -d;
+  wide.scatter_add_(1, targets.unsqueeze(1), d);
+  dlogits.copy_(wide);
+}
+
+struct HeadFunction : torch::autograd::Function<HeadFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden_NH, const at::Tensor&,
+                            const at::Tensor& targets_N, Parameter* weight, HeadOptions options,
+                            bool keep) {
+    const bool rows = use_rows(hidden_NH, options.path);
+    const int64_t num_rows = hidden_NH.size(0);
+    const auto wide = hidden_NH.options().dtype(accumulate_type(hidden_NH.scalar_type()));
+    at::Tensor picked_N = at::empty({num_rows}, wide), lse_N = at::empty({num_rows}, wide);
+    variable_list saved{hidden_NH, targets_N, lse_N};
+    for (int64_t begin = 0; begin < num_rows; begin += options.chunk_rows) {
+      const int64_t end = std::min(num_rows, begin + options.chunk_rows);
+      const at::Tensor logits_CV = product(hidden_NH.slice(0, begin, end), weight->value);
+      at::Tensor picked = picked_N.slice(0, begin, end), lse = lse_N.slice(0, begin, end);
+      (rows ? pick_rows : pick_plain)(logits_CV, targets_N.slice(0, begin, end), picked, lse);
+      if (keep) saved.push_back(logits_CV);
+    }
+    ctx->save_for_backward(saved);
+    ctx->saved_data["weight"] = reinterpret_cast<int64_t>(weight);
+    ctx->saved_data["rows"] = rows;
+    ctx->saved_data["chunk_rows"] = options.chunk_rows;
+    ctx->saved_data["hidden"] = hidden_NH.requires_grad();
+    return picked_N;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list dy) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &hidden_NH = saved[0], &targets_N = saved[1], &lse_N = saved[2];
+    auto& weight = *reinterpret_cast<Parameter*>(ctx->saved_data["weight"].toInt());
+    const auto pick_backward =
+        ctx->saved_data["rows"].toBool() ? pick_backward_rows : pick_backward_plain;
+    const int64_t chunk_rows = ctx->saved_data["chunk_rows"].toInt(), num_rows = hidden_NH.size(0);
+    const at::Tensor dpicked_N = dy[0].contiguous();
+    const bool hidden_needs = ctx->saved_data["hidden"].toBool();
+    at::Tensor dhidden_NH = hidden_needs ? at::empty_like(hidden_NH) : at::Tensor();
+    at::Tensor scratch_CV;
+    for (int64_t begin = 0, chunk = 0; begin < num_rows; begin += chunk_rows, ++chunk) {
+      const int64_t end = std::min(num_rows, begin + chunk_rows);
+      const at::Tensor hidden = hidden_NH.slice(0, begin, end);
+      const bool kept = saved.size() > 3;
+      // Kept logits stay as they are: the graph may be run again.
+      const at::Tensor logits = kept ? saved[3 + chunk] : product(hidden, weight.value);
+      if (kept && !scratch_CV.defined()) scratch_CV = at::empty_like(logits);
+      at::Tensor dlogits = kept ? scratch_CV.slice(0, 0, end - begin) : logits;
+      pick_backward(dlogits, logits, lse_N.slice(0, begin, end), dpicked_N.slice(0, begin, end),
+                    targets_N.slice(0, begin, end));
+      if (weight.trained) add_outer(gradient_sum(weight), dlogits, hidden);
+      if (hidden_needs) {
+        at::Tensor dhidden = dhidden_NH.slice(0, begin, end);
+        at::mm_out(dhidden, dlogits, weight.value);
+      }
+    }
+    return {dhidden_NH, {}, {}, {}, {}, {}};
+  }
+};
+
+}  // namespace
+
+at::Tensor head_log_probs(const at::Tensor& hidden_NH, Parameter& weight_VH,
+                          const at::Tensor& targets_N, const HeadOptions& options) {
+  const int64_t bytes = hidden_NH.size(0) * weight_VH.value.size(0) * hidden_NH.element_size();
+  const bool keep = at::GradMode::is_enabled() && bytes <= options.keep_bytes;
+  const at::Tensor targets = targets_N.contiguous();
+  check_tokens(targets, weight_VH.value.size(0));
+  return HeadFunction::apply(hidden_NH.contiguous(), weight_VH.value, targets, &weight_VH, options,
+                             keep);
+}
+
+}  // namespace lathe

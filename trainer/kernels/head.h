@@ -1,0 +1,24 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "parallel/parameter.h"
+#include "trainer/kernels/dispatch.h"
+
+// The vocabulary head: log-probabilities of chosen tokens without ever holding [N, V]. Rows are
+// done in chunks; backward computes a chunk's logits again, unless all of them fit in
+// HeadOptions::keep_bytes. Softmax in float32, the weight's gradient summed in float32. Shape
+// letters: N positions, H hidden size, V vocabulary.
+namespace lathe {
+
+struct HeadOptions {
+  int64_t chunk_rows = 512;                // fewer than 256 lose speed in the products
+  int64_t keep_bytes = int64_t{64} << 20;  // logits up to this size are kept for backward
+  Path path = Path::kBest;
+};
+
+// hidden_NH, targets_N int64 -> [N] float32: log softmax(hidden W^T)[target]
+at::Tensor head_log_probs(const at::Tensor& hidden_NH, Parameter& weight_VH,
+                          const at::Tensor& targets_N, const HeadOptions& options = {});
+
+}  // namespace lathe

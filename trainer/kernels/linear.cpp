@@ -1,0 +1,74 @@
+#include "trainer/kernels/linear.h"
+
+#include "trainer/kernels/product.h"
+
+namespace lathe {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+void add_weight_gradients(const LinearWeights& weights, const at::Tensor& dy_TO,
+                          const at::Tensor& x_TI) {
+  if (weights.weight->trained) add_outer(gradient_sum(*weights.weight), dy_TO, x_TI);
+  if (weights.bias != nullptr && weights.bias->trained) {
+    at::Tensor& grad_O = gradient_sum(*weights.bias);
+    grad_O.add_(dy_TO.sum(0, false, grad_O.scalar_type()));
+  }
+}
+
+// The weights are inputs of the graph only so that it exists when x itself needs no gradient.
+struct LinearFunction : torch::autograd::Function<LinearFunction> {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& x_TI, at::TensorList leaves,
+                               const std::vector<LinearWeights>& weights) {
+    ctx->save_for_backward({x_TI});
+    ctx->set_materialize_grads(false);
+    ctx->saved_data["num_leaves"] = static_cast<int64_t>(leaves.size());
+    ctx->saved_data["x"] = x_TI.requires_grad();
+    std::vector<int64_t> pointers;
+    variable_list outputs;
+    for (const LinearWeights& w : weights) {
+      pointers.push_back(reinterpret_cast<int64_t>(w.weight));
+      pointers.push_back(reinterpret_cast<int64_t>(w.bias));
+      at::Tensor y_TO = product(x_TI, w.weight->value);
+      if (w.bias != nullptr) y_TO.add_(w.bias->value);
+      outputs.push_back(y_TO);
+    }
+    ctx->saved_data["weights"] = pointers;
+    return outputs;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list dy) {
+    const at::Tensor x_TI = ctx->get_saved_variables()[0];
+    const std::vector<int64_t> pointers = ctx->saved_data["weights"].toIntVector();
+    const bool x_needs = ctx->saved_data["x"].toBool();
+    at::Tensor dx_TI;
+    for (size_t i = 0; i < dy.size(); ++i) {
+      if (!dy[i].defined()) continue;
+      const LinearWeights weights{reinterpret_cast<Parameter*>(pointers[2 * i]),
+                                  reinterpret_cast<Parameter*>(pointers[2 * i + 1])};
+      add_weight_gradients(weights, dy[i], x_TI);
+      if (x_needs) dx_TI = product_back(dy[i], weights.weight->value, dx_TI);
+    }
+    variable_list gradients(ctx->saved_data["num_leaves"].toInt() + 2);
+    gradients[0] = dx_TI;
+    return gradients;
+  }
+};
+
+}  // namespace
+
+std::vector<at::Tensor> linears(const at::Tensor& x_TI, const std::vector<LinearWeights>& weights) {
+  std::vector<at::Tensor> leaves;
+  for (const LinearWeights& w : weights) {
+    leaves.push_back(w.weight->value);
+    if (w.bias != nullptr) leaves.push_back(w.bias->value);
+  }
+  return LinearFunction::apply(x_TI, at::TensorList(leaves), weights);
+}
+
+at::Tensor linear(const at::Tensor& x_TI, LinearWeights weights) {
+  return linears(x_TI, {weights})[0];
+}
+
+}  // namespace lathe

@@ -1,0 +1,143 @@
+#include "trainer/kernels/norm.h"
+
+#include <ATen/Parallel.h>
+
+#include "trainer/kernels/product.h"
+
+namespace lathe {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t kPartialSums = 8;
+
+struct Forward {
+  at::Tensor sum_TH, normed_TH, rstd_T;
+};
+
+Forward forward_rows(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight,
+                     double eps) {
+  const int64_t rows = x.size(0), width = x.size(1);
+  Forward out{delta.defined() ? at::empty_like(x) : x, at::empty_like(x),
+              at::empty({rows}, x.options().dtype(at::kFloat))};
+  with_row_type(x.scalar_type(), [&](auto type) {
+    using T = decltype(type);
+    const auto kernel = row_kernels<T>().rms_norm;
+    at::parallel_for(0, rows, grain_rows(width), [&](int64_t begin, int64_t end) {
+      const int64_t at = begin * width;
+      const T* d = rows_of<T>(delta);
+      kernel(rows_of<T>(out.normed_TH) + at, d ? rows_of<T>(out.sum_TH) + at : nullptr,
+             rows_of<float>(out.rstd_T) + begin, rows_of<T>(x) + at, d ? d + at : nullptr,
+             rows_of<T>(weight), end - begin, width, static_cast<float>(eps));
+    });
+  });
+  return out;
+}
+
+Forward forward_plain(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight,
+                      double eps) {
+  const at::Tensor sum = delta.defined() ? x + delta : x;
+  const at::Tensor wide = sum.to(accumulate_type(x.scalar_type()));
+  const at::Tensor rstd = (wide.square().mean(1) + eps).rsqrt();
+  return {sum, (wide * rstd.unsqueeze(1) * weight).to(x.scalar_type()), rstd};
+}
+
+// Returns dx; adds into dweight (undefined: not wanted).
+at::Tensor backward_rows(const at::Tensor& dy, const at::Tensor& dsum, const at::Tensor& x,
+                         const at::Tensor& rstd, const at::Tensor& weight, at::Tensor* dweight) {
+  const int64_t rows = x.size(0), width = x.size(1);
+  at::Tensor dx = at::empty_like(x);
+  at::Tensor partial = at::zeros({kPartialSums, width}, x.options().dtype(at::kFloat));
+  const int64_t part_rows = (rows + kPartialSums - 1) / kPartialSums;
+  with_row_type(x.scalar_type(), [&](auto type) {
+    using T = decltype(type);
+    const auto kernel = row_kernels<T>().rms_norm_backward;
+    const int64_t grain = std::max<int64_t>(1, grain_rows(width) / std::max<int64_t>(1, part_rows));
+    at::parallel_for(0, kPartialSums, grain, [&](int64_t first, int64_t last) {
+      for (int64_t part = first; part < last; ++part) {
+        const int64_t begin = std::min(rows, part * part_rows);
+        const int64_t end = std::min(rows, begin + part_rows), at = begin * width;
+        const T* ds = rows_of<T>(dsum);
+        kernel(rows_of<T>(dx) + at, rows_of<float>(partial) + part * width, rows_of<T>(dy) + at,
+               ds ? ds + at : nullptr, rows_of<T>(x) + at, rows_of<float>(rstd) + begin,
+               rows_of<T>(weight), end - begin, width);
+      }
+    });
+  });
+  if (dweight != nullptr) {
+    for (int64_t part = 0; part < kPartialSums; ++part) dweight->add_(partial[part]);
+  }
+  return dx;
+}
+
+at::Tensor backward_plain(const at::Tensor& dy, const at::Tensor& dsum, const at::Tensor& x,
+                          const at::Tensor& rstd, const at::Tensor& weight, at::Tensor* dweight) {
+  const at::ScalarType wide = accumulate_type(x.scalar_type());
+  const at::Tensor normal = x.to(wide) * rstd.unsqueeze(1), dy_wide = dy.to(wide);
+  const at::Tensor dnormal = dy_wide * weight;
+  at::Tensor dx = (dnormal - normal * (dnormal * normal).mean(1, true)) * rstd.unsqueeze(1);
+  if (dsum.defined()) dx = dx + dsum;
+  if (dweight != nullptr) dweight->add_((dy_wide * normal).sum(0));
+  return dx.to(x.scalar_type());
+}
+
+Forward run_forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& delta,
+                    Parameter* weight, double eps, Path path) {
+  const bool rows = use_rows(x, path);
+  Forward out = (rows ? forward_rows : forward_plain)(x, delta, weight->value, eps);
+  ctx->saved_data["weight"] = reinterpret_cast<int64_t>(weight);
+  ctx->saved_data["rows"] = rows;
+  ctx->set_materialize_grads(false);
+  return out;
+}
+
+at::Tensor run_backward(AutogradContext* ctx, const at::Tensor& dy, const at::Tensor& dsum) {
+  if (!dy.defined()) return dsum;
+  const variable_list saved = ctx->get_saved_variables();
+  auto& weight = *reinterpret_cast<Parameter*>(ctx->saved_data["weight"].toInt());
+  at::Tensor* dweight = weight.trained ? &gradient_sum(weight) : nullptr;
+  const auto backward = ctx->saved_data["rows"].toBool() ? backward_rows : backward_plain;
+  return backward(dy.contiguous(), dsum.defined() ? dsum.contiguous() : dsum, saved[0], saved[1],
+                  weight.value, dweight);
+}
+
+struct NormFunction : torch::autograd::Function<NormFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor&,
+                            Parameter* weight, double eps, Path path) {
+    const Forward out = run_forward(ctx, x, {}, weight, eps, path);
+    ctx->save_for_backward({x, out.rstd_T});
+    return out.normed_TH;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list dy) {
+    return {run_backward(ctx, dy[0], {}), {}, {}, {}, {}};
+  }
+};
+
+struct AddNormFunction : torch::autograd::Function<AddNormFunction> {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& delta,
+                               const at::Tensor&, Parameter* weight, double eps, Path path) {
+    const Forward out = run_forward(ctx, x, delta, weight, eps, path);
+    ctx->save_for_backward({out.sum_TH, out.rstd_T});
+    return {out.sum_TH, out.normed_TH};
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list dy) {
+    const at::Tensor dx = run_backward(ctx, dy[1], dy[0]);
+    return {dx, dx, {}, {}, {}, {}};
+  }
+};
+
+}  // namespace
+
+at::Tensor rms_norm(const at::Tensor& x_TH, Parameter& weight_H, double eps, Path path) {
+  return NormFunction::apply(x_TH.contiguous(), weight_H.value, &weight_H, eps, path);
+}
+
+AddedAndNormed add_rms_norm(const at::Tensor& x_TH, const at::Tensor& delta_TH, Parameter& weight_H,
+                            double eps, Path path) {
+  const variable_list out = AddNormFunction::apply(x_TH.contiguous(), delta_TH.contiguous(),
+                                                   weight_H.value, &weight_H, eps, path);
+  return {out[0], out[1]};
+}
+
+}  // namespace lathe

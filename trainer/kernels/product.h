@@ -1,0 +1,25 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "parallel/parameter.h"
+
+// The three matrix products of a weight, and the rule for its gradient. Weights are [out, in] as on
+// disk: the layout that is fastest forward (a transposed copy is slower).
+//
+// Shape letters: T tokens, I inputs, O outputs.
+namespace lathe {
+
+// The float32 sum that backward adds into. std::logic_error if a trained parameter has none.
+at::Tensor& gradient_sum(Parameter& parameter);
+
+// x_TI, weight_OI -> [T, O]
+at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI);
+// dy_TO, weight_OI -> [T, I], the input's gradient; with `into_TI` defined the product is added to
+// it in place.
+at::Tensor product_back(const at::Tensor& dy_TO, const at::Tensor& weight_OI,
+                        at::Tensor into_TI = {});
+// grad_OI += dy_TO^T x_TI, summed in float32.
+void add_outer(at::Tensor& grad_OI, const at::Tensor& dy_TO, const at::Tensor& x_TI);
+
+}  // namespace lathe

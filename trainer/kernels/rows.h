@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+// One pass over rows of memory, on the calling thread: what ATen would do in five to ten passes.
+// Storage is float or bfloat16, arithmetic is float. One source (rows.inl), compiled for each
+// instruction set; row_kernels() is the best that this machine can run. Knows no tensors: the
+// callers cut the rows among threads, always so that the result does not depend on their number.
+namespace lathe {
+
+// Not c10::BFloat16: a file with flags of its own must not emit another library's inline functions.
+struct Bf16 {
+  uint16_t bits;
+};
+
+template <typename T>
+struct RowKernels {
+  // sum = x + delta, y = sum * rstd * weight, with rstd = 1 / sqrt(mean(sum^2) + eps). delta may be
+  // null: then sum is x and is not written.
+  void (*rms_norm)(T* y, T* sum, float* rstd, const T* x, const T* delta, const T* weight,
+                   int64_t rows, int64_t width, float eps);
+  // dx = the norm's input gradient + dsum (may be null); dweight[width] is added into.
+  void (*rms_norm_backward)(T* dx, float* dweight, const T* dy, const T* dsum, const T* x,
+                            const float* rstd, const T* weight, int64_t rows, int64_t width);
+  // y[r, h] = x[r, h] turned by the angles of row r, halves apart (Hugging Face's rotate-half).
+  // cos, sin: [rows, half]. direction -1 turns back.
+  void (*rotate)(T* y, const T* x, const float* cos, const float* sin, int64_t rows, int64_t heads,
+                 int64_t half, float direction);
+  void (*swiglu)(T* y, const T* gate, const T* up, int64_t n);
+  void (*swiglu_backward)(T* dgate, T* dup, const T* dy, const T* gate, const T* up, int64_t n);
+  // lse = log sum exp of the row, picked = logits[target] - lse.
+  void (*log_softmax_pick)(float* picked, float* lse, const T* logits, const int64_t* targets,
+                           int64_t rows, int64_t width);
+  // dlogits = dpicked * (one_hot(target) - exp(logits - lse)); may be in place.
+  void (*log_softmax_pick_backward)(T* dlogits, const T* logits, const float* lse,
+                                    const float* dpicked, const int64_t* targets, int64_t rows,
+                                    int64_t width);
+};
+
+enum class Simd { kPlain, kAvx2, kAvx512 };
+
+bool has_simd(Simd simd);
+// The kernels of one instruction set; the caller has asked has_simd.
+template <typename T>
+const RowKernels<T>& row_kernels(Simd simd);
+// The best of this machine.
+template <typename T>
+const RowKernels<T>& row_kernels();
+
+}  // namespace lathe

@@ -1,0 +1,171 @@
+// The body of rows.h, included once per instruction set; everything has internal linkage, so that the versions cannot be
+// mixed up by the linker. Written so that the compiler vectorises each inner loop.
+namespace lathe {
+namespace {
+
+inline float load(const float* p) { return *p; }
+inline float load(const Bf16* p) { return __builtin_bit_cast(float, uint32_t{p->bits} << 16); }
+inline void store(float* p, float value) { *p = value; }
+// Rounds to nearest, ties to even; NaN stays NaN.
+inline void store(Bf16* p, float value) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, value);
+  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  p->bits = static_cast<uint16_t>(value == value ? rounded : 0x7fc0);
+}
+
+// e^x to 2 ulp; below -87 it is 0. Cody-Waite reduction and a polynomial of degree 6 (Cephes' coefficients).
+inline float exp_of(float x) {
+  const float clamped = x < -87.0f ? -87.0f : (x > 88.72283f ? 88.72283f : x);
+  const float shifted = clamped * 1.44269504088896341f + 12582912.0f;  // the rounding is in the low bits
+  const float n = shifted - 12582912.0f;
+  const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const int32_t exponent = __builtin_bit_cast(int32_t, shifted) << 23;
+  const float result = __builtin_bit_cast(float, __builtin_bit_cast(int32_t, p) + exponent);
+  return x < -87.0f ? 0.0f : (x <= 88.72283f ? result : x * __builtin_inff());
+}
+
+inline float sigmoid_of(float x) { return 1.0f / (1.0f + exp_of(-x)); }
+
+template <typename T>
+void rms_norm(T* y, T* sum, float* rstd, const T* x, const T* delta, const T* weight, int64_t rows,
+              int64_t width, float eps) {
+  for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
+    float squares = 0;
+    const T* in = x;
+    if (delta != nullptr) {
+#pragma omp simd reduction(+ : squares)
+      for (int64_t i = 0; i < width; ++i) {
+        store(sum + i, load(x + i) + load(delta + i));
+        const float value = load(sum + i);
+        squares += value * value;
+      }
+      in = sum;
+    } else {
+#pragma omp simd reduction(+ : squares)
+      for (int64_t i = 0; i < width; ++i) squares += load(x + i) * load(x + i);
+    }
+    const float scale = 1.0f / __builtin_sqrtf(squares / static_cast<float>(width) + eps);
+    rstd[r] = scale;
+#pragma omp simd
+    for (int64_t i = 0; i < width; ++i) store(y + i, load(in + i) * scale * load(weight + i));
+    if (delta != nullptr) {
+      delta += width;
+      sum += width;
+    }
+  }
+}
+
+template <typename T>
+void rms_norm_backward(T* dx, float* dweight, const T* dy, const T* dsum, const T* x,
+                       const float* rstd, const T* weight, int64_t rows, int64_t width) {
+  for (int64_t r = 0; r < rows; ++r, dx += width, dy += width, x += width) {
+    const float scale = rstd[r];
+    float dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int64_t i = 0; i < width; ++i) {
+      const float product = load(dy + i) * load(x + i);
+      dot += product * load(weight + i);
+      dweight[i] += product * scale;
+    }
+    const float pull = dot * scale * scale * scale / static_cast<float>(width);
+    if (dsum != nullptr) {
+#pragma omp simd
+      for (int64_t i = 0; i < width; ++i) {
+        store(dx + i, load(dsum + i) + load(dy + i) * load(weight + i) * scale - load(x + i) * pull);
+      }
+      dsum += width;
+    } else {
+#pragma omp simd
+      for (int64_t i = 0; i < width; ++i) {
+        store(dx + i, load(dy + i) * load(weight + i) * scale - load(x + i) * pull);
+      }
+    }
+  }
+}
+
+template <typename T>
+void rotate(T* y, const T* x, const float* cos, const float* sin, int64_t rows, int64_t heads,
+            int64_t half, float direction) {
+  for (int64_t r = 0; r < rows; ++r, cos += half, sin += half) {
+    for (int64_t h = 0; h < heads; ++h, x += 2 * half, y += 2 * half) {
+#pragma omp simd
+      for (int64_t i = 0; i < half; ++i) {
+        const float a = load(x + i), b = load(x + half + i), s = direction * sin[i];
+        store(y + i, a * cos[i] - b * s);
+        store(y + half + i, b * cos[i] + a * s);
+      }
+    }
+  }
+}
+
+template <typename T>
+void swiglu(T* y, const T* gate, const T* up, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const float g = load(gate + i);
+    store(y + i, g * sigmoid_of(g) * load(up + i));
+  }
+}
+
+template <typename T>
+void swiglu_backward(T* dgate, T* dup, const T* dy, const T* gate, const T* up, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const float g = load(gate + i), d = load(dy + i), s = sigmoid_of(g);
+    store(dup + i, d * g * s);
+    store(dgate + i, d * load(up + i) * s * (1.0f + g * (1.0f - s)));
+  }
+}
+
+template <typename T>
+void log_softmax_pick(float* picked, float* lse, const T* logits, const int64_t* targets,
+                      int64_t rows, int64_t width) {
+  for (int64_t r = 0; r < rows; ++r, logits += width) {
+    float top = load(logits);
+#pragma omp simd reduction(max : top)
+    for (int64_t i = 0; i < width; ++i) {
+      const float value = load(logits + i);
+      top = value > top ? value : top;
+    }
+    // Blocks keep the sum of many small terms exact to a few ulp.
+    double total = 0;
+    for (int64_t begin = 0; begin < width; begin += 4096) {
+      const int64_t end = width < begin + 4096 ? width : begin + 4096;
+      float part = 0;
+#pragma omp simd reduction(+ : part)
+      for (int64_t i = begin; i < end; ++i) part += exp_of(load(logits + i) - top);
+      total += part;
+    }
+    lse[r] = static_cast<float>(top + __builtin_log(total));
+    picked[r] = load(logits + targets[r]) - lse[r];
+  }
+}
+
+template <typename T>
+void log_softmax_pick_backward(T* dlogits, const T* logits, const float* lse, const float* dpicked,
+                               const int64_t* targets, int64_t rows, int64_t width) {
+  for (int64_t r = 0; r < rows; ++r, logits += width, dlogits += width) {
+    const float d = dpicked[r], shift = lse[r];
+    const float at_target = d * (1.0f - exp_of(load(logits + targets[r]) - shift));
+#pragma omp simd
+    for (int64_t i = 0; i < width; ++i) store(dlogits + i, -d * exp_of(load(logits + i) - shift));
+    store(dlogits + targets[r], at_target);
+  }
+}
+
+template <typename T>
+constexpr RowKernels<T> all_row_kernels() {
+  return {&rms_norm<T>,        &rms_norm_backward<T>, &rotate<T>,
+          &swiglu<T>,          &swiglu_backward<T>,   &log_softmax_pick<T>,
+          &log_softmax_pick_backward<T>};
+}
+
+}  // namespace
+}  // namespace lathe

@@ -1,0 +1,11 @@
+#include "trainer/kernels/rows.h"
+#include "trainer/kernels/rows_isa.h"
+
+#include "trainer/kernels/rows.inl"
+
+namespace lathe {
+
+extern const RowKernels<float> kAvx2Float = all_row_kernels<float>();
+extern const RowKernels<Bf16> kAvx2Bf16 = all_row_kernels<Bf16>();
+
+}  // namespace lathe

@@ -1,0 +1,31 @@
+#include <array>
+
+#include "trainer/model.h"
+#include "trainer/models/llama.h"
+
+namespace lathe {
+namespace {
+
+struct Family {
+  std::string_view model_type;
+  std::unique_ptr<Model> (*make)(const ModelConfig&, at::ScalarType, at::Device);
+};
+
+constexpr std::array kFamilies{
+    Family{"llama", make_llama},
+};
+
+}  // namespace
+
+std::unique_ptr<Model> make_model(const ModelConfig& config, at::ScalarType dtype,
+                                  at::Device device) {
+  std::string known;
+  for (const Family& family : kFamilies) {
+    if (family.model_type == config.model_type) return family.make(config, dtype, device);
+    known += (known.empty() ? "" : ", ") + std::string(family.model_type);
+  }
+  throw std::invalid_argument("config.json: model_type is \"" + config.model_type +
+                              "\"; the families there are: " + known);
+}
+
+}  // namespace lathe

@@ -1,0 +1,17 @@
+#include "trainer/objective/objective.h"
+
+namespace lathe {
+
+LossSum cross_entropy(Model& model, const Batch& batch) {
+  const at::Tensor hidden_TH = model.hidden(batch);
+  const at::Tensor chosen_N = (batch.targets != kIgnore).nonzero().squeeze(1);
+  const at::Tensor log_probs_N =
+      model.log_probs(hidden_TH.index_select(0, chosen_N), batch.targets.index_select(0, chosen_N));
+  // A dot product in float64: its order of additions does not depend on the number of threads, as
+  // at::sum's does.
+  const at::Tensor weights_N = batch.weights.index_select(0, chosen_N);
+  const at::Tensor sum = -at::dot(log_probs_N.to(at::kDouble), weights_N.to(at::kDouble));
+  return {sum.to(at::kFloat), batch.num_targets};
+}
+
+}  // namespace lathe
