@@ -4,15 +4,20 @@
 #include <string>
 #include <vector>
 
-// config.json of a Hugging Face folder, in the spellings of transformers 4 and 5.
+// config.json of a Hugging Face folder, in the spellings of transformers 4 and 5. Keys that are
+// absent take the defaults of the family's class in transformers. After parsing, sizes are
+// positive, heads divide, and no product of two overflows.
 namespace lathe {
 
 struct RopeScaling {
-  std::string type = "default";  // default | linear | dynamic | llama3 | yarn | longrope
+  std::string type = "default";  // default | linear | dynamic | llama3 | yarn
   double factor = 1;
   double low_freq_factor = 1, high_freq_factor = 4;
-  int64_t original_max_position_embeddings = 0;
-  double attention_factor = 0, beta_fast = 32, beta_slow = 1;  // attention_factor 0: the class's default
+  int64_t original_max_position_embeddings = 0;  // yarn, dynamic: never 0 after parsing
+  double attention_factor = 0, beta_fast = 32,
+         beta_slow = 1;  // attention_factor 0: the class's default
+
+  bool operator==(const RopeScaling&) const = default;
 };
 
 struct ModelConfig {
@@ -24,16 +29,21 @@ struct ModelConfig {
   RopeScaling rope_scaling;
   bool tie_word_embeddings = false, attention_bias = false, mlp_bias = false;
   std::vector<int64_t> eos_token_id;
-  int64_t bos_token_id = -1, pad_token_id = -1;
+  int64_t bos_token_id = -1, pad_token_id = -1;  // -1: none
   std::string dtype = "float32";  // of the stored weights: float32 | bfloat16 | float16
-  std::string source;             // the whole config.json as it was read: keys that are not ours are carried along
+  std::string
+      source;  // the whole config.json as it was read: keys that are not ours are carried along
+
+  bool operator==(const ModelConfig&) const = default;
 };
 
-// Reads <folder>/config.json. A key that changes the mathematics and is not supported is std::invalid_argument, by name.
+// Reads <folder>/config.json. A key that changes the mathematics and is not supported is
+// std::invalid_argument, by name.
 ModelConfig read_model_config(const std::string& folder);
 // From JSON text; `where` names it in messages.
 ModelConfig parse_model_config(const std::string& json, const std::string& where);
-// In transformers 5's spelling, readable by 4 and 5.
+// In transformers 5's spelling with 4's beside it, so that both read the same; parse_model_config
+// gives the config back.
 std::string dump_model_config(const ModelConfig& config);
 
 }  // namespace lathe

@@ -30,6 +30,12 @@ size_t utf8_length(std::string_view text) {
   return 0;
 }
 
+// How much of the start of `text` stands for itself.
+size_t plain_length(std::string_view text) {
+  const auto plain = [](char c) { return c >= 0x20 && c < 0x7f && c != '\\'; };
+  return static_cast<size_t>(std::find_if_not(text.begin(), text.end(), plain) - text.begin());
+}
+
 void append_utf8(std::string& out, uint32_t code) {
   const auto put = [&](uint32_t byte) { out.push_back(static_cast<char>(byte)); };
   if (code < 0x80) {
@@ -107,12 +113,17 @@ std::string StrictJson::string() {
   std::string out;
   out.reserve(close - position_);
   while (position_ < close) {
+    const size_t run = plain_length(text_.substr(position_, close - position_));
+    out.append(text_, position_, run);
+    position_ += run;
+    if (position_ == close) break;
     if (take('\\')) {
       escape(out);
       continue;
     }
-    if (static_cast<unsigned char>(text_[position_]) < 0x20)
+    if (static_cast<unsigned char>(text_[position_]) < 0x20) {
       fail("bad JSON, a control character in a string");
+    }
     const size_t length = utf8_length(text_.substr(position_));
     if (length == 0) fail("bad UTF-8 in a string");
     out.append(text_, position_, length);
