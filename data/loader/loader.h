@@ -5,16 +5,25 @@
 #include <vector>
 
 #include "data/loader/batch.h"
+#include "data/loader/packing.h"
 #include "data/shards/dataset.h"
 
-// This rank's stream of Batch out of data sets of token shards. Which row is the k-th of an epoch is a pure function of
-// (seed, epoch, k): never of ranks, threads or history. So the position is two integers and seek costs nothing.
+// This rank's stream of Batch out of data sets of token shards. Which row is the k-th of an epoch
+// is a pure function of (seed, epoch, k): never of ranks, threads or history. So the position is
+// two integers and seek costs nothing.
+//
+// A step takes the next size x micro_batches x rows_per_micro_batch rows of the epoch; rank r's
+// micro-batch m holds rows
+// [(r x micro_batches + m) x rows_per_micro_batch, ...) of them.
+//
+// A data set of n documents and weight w gives round(w x n) documents to every epoch: all of them
+// floor(w) times, and a sample of them once more. The sample is chosen by the seed alone, so every
+// epoch has the same rows, in another order.
 namespace lathe {
 
-enum class Packing { kOff, kBestFit, kWrapped };  // one document per row | best fit decreasing | concatenate and cut
-
 struct LoaderOptions {
-  int64_t max_length = 1024;  // tokens of a row; longer documents were cut when they were prepared, else split here
+  int64_t max_length =
+      1024;  // tokens of a row; longer documents were cut when they were prepared, else split here
   Packing packing = Packing::kBestFit;
   bool shuffle = true;
   uint64_t seed = 0;
@@ -31,7 +40,9 @@ struct LoaderState {
   bool operator==(const LoaderState&) const = default;
 };
 
-// Padding share and counts of the plan, for the report at the start.
+// Padding share and counts of one epoch, for the report at the start. documents: repeats by weights
+// counted, empty ones not. targets: what the batches of an epoch count; a document that is split
+// loses one per cut.
 struct PackingReport {
   int64_t documents = 0, tokens = 0, targets = 0, rows = 0;
   double waste = 0;  // 1 - tokens / (rows x max_length)
@@ -39,19 +50,25 @@ struct PackingReport {
 
 class Loader {
  public:
-  // Throws std::invalid_argument when the data sets hold no row.
-  Loader(std::vector<std::shared_ptr<const Dataset>> datasets, std::vector<double> weights, LoaderOptions options);
+  // weights: one per data set, or none (all 1). Throws std::invalid_argument when the data sets
+  // hold no row, a weight is negative or not finite, or an option makes no sense.
+  Loader(std::vector<std::shared_ptr<const Dataset>> datasets, std::vector<double> weights,
+         LoaderOptions options);
   ~Loader();
 
-  // This rank's micro-batches of the next step, exactly `micro_batches` of them. Steps never cross an epoch: the last of
-  // an epoch may have fewer rows, so some of its batches may be short or empty.
+  // This rank's micro-batches of the next step, exactly `micro_batches` of them. Steps never cross
+  // an epoch: the last of an epoch may have fewer rows, so some of its batches may be short or
+  // empty. What the prefetch thread ran into is thrown here, in its place, and again until seek().
   std::vector<Batch> next();
 
   int64_t rows_per_epoch() const;
   int64_t steps_per_epoch() const;
-  PackingReport report() const;
+  PackingReport report() const;  // reads every mask once
   // The position after the last step that next() returned (what was made ahead does not count).
+  // After the last step of an epoch it is row 0 of the next.
   LoaderState state() const;
+  // std::invalid_argument when the epoch has no such row: the state is of other data or other
+  // packing.
   void seek(LoaderState state);
   // Seconds that next() has waited for the prefetch thread since the last call of this function.
   double take_wait_seconds();

@@ -1,0 +1,46 @@
+#include "data/loader/batch.h"
+
+#include <ATen/ATen.h>
+
+namespace lathe {
+
+Batch Batch::to(at::Device device) const {
+  Batch moved = *this;
+  moved.tokens = tokens.to(device);
+  moved.targets = targets.to(device);
+  moved.weights = weights.to(device);
+  moved.positions = positions.to(device);
+  return moved;
+}
+
+Batch make_batch(const std::vector<DocumentView>& documents) {
+  Batch batch;
+  batch.cu_seqlens = {0};
+  for (const DocumentView& document : documents) {
+    if (document.length > 0) batch.cu_seqlens.push_back(batch.cu_seqlens.back() + document.length);
+  }
+  const int64_t T = batch.cu_seqlens.back();
+  batch.tokens = at::empty({T}, at::kLong);
+  batch.targets = at::empty({T}, at::kLong);
+  batch.weights = at::empty({T}, at::kFloat);
+  batch.positions = at::empty({T}, at::kLong);
+  auto* tokens = batch.tokens.mutable_data_ptr<int64_t>();
+  auto* targets = batch.targets.mutable_data_ptr<int64_t>();
+  auto* weights = batch.weights.mutable_data_ptr<float>();
+  auto* positions = batch.positions.mutable_data_ptr<int64_t>();
+  int64_t t = 0;
+  for (const DocumentView& document : documents) {
+    for (int64_t i = 0; i < document.length; ++i, ++t) {
+      const bool predicts =
+          i + 1 < document.length && (!document.trained || document.trained[i + 1] != 0);
+      tokens[t] = document.tokens[i];
+      targets[t] = predicts ? document.tokens[i + 1] : kIgnore;
+      weights[t] = predicts ? 1.0f : 0.0f;
+      positions[t] = i;
+      batch.num_targets += predicts;
+    }
+  }
+  return batch;
+}
+
+}  // namespace lathe

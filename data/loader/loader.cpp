@@ -1,0 +1,169 @@
+#include "data/loader/loader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+
+#include "data/loader/order.h"
+#include "data/loader/prefetch.h"
+#include "data/loader/rows.h"
+
+namespace lathe {
+namespace {
+
+struct Step {
+  std::vector<Batch> batches;
+  LoaderState after;
+};
+
+void check_options(const LoaderOptions& options) {
+  const auto check = [](const char* name, int64_t value, int64_t least) {
+    if (value >= least) return;
+    throw std::invalid_argument(
+        fmt::format("loader: {} is {}, expected at least {}", name, value, least));
+  };
+  check("max_length", options.max_length, 1);
+  check("rows_per_micro_batch", options.rows_per_micro_batch, 1);
+  check("micro_batches", options.micro_batches, 1);
+  check("size", options.size, 1);
+  check("rank", options.rank, 0);
+  check("prefetch", options.prefetch, 0);
+  if (options.rank >= options.size) {
+    throw std::invalid_argument(
+        fmt::format("loader: rank {} of {} ranks", options.rank, options.size));
+  }
+}
+
+// Which rows of which epoch make which batch: a pure function of a state.
+class Steps {
+ public:
+  Steps(std::vector<std::shared_ptr<const Dataset>> datasets, const std::vector<double>& weights,
+        LoaderOptions options)
+      : options_(std::move(options)), rows_(std::move(datasets), weights, options_) {}
+
+  const Rows& rows() const { return rows_; }
+  int64_t rows_per_step() const {
+    return options_.rows_per_micro_batch * options_.micro_batches * options_.size;
+  }
+
+  Step make(LoaderState state) const {
+    const int64_t end = std::min(rows_.count(), state.row + rows_per_step());
+    const Permutation permutation(rows_.count(), options_.seed, state.epoch);
+    Step step;
+    for (int64_t m = 0; m < options_.micro_batches; ++m) {
+      const int64_t micro_batch = options_.rank * options_.micro_batches + m;
+      const int64_t first = std::min(end, state.row + micro_batch * options_.rows_per_micro_batch);
+      const int64_t last = std::min(end, first + options_.rows_per_micro_batch);
+      step.batches.push_back(make_rows(permutation, first, last));
+    }
+    step.after =
+        end == rows_.count() ? LoaderState{state.epoch + 1, 0} : LoaderState{state.epoch, end};
+    return step;
+  }
+
+ private:
+  Batch make_rows(const Permutation& permutation, int64_t first, int64_t last) const {
+    std::vector<int64_t> tokens, lengths;
+    std::vector<uint8_t> mask;
+    for (int64_t k = first; k < last; ++k) {
+      const int64_t row = options_.shuffle ? static_cast<int64_t>(permutation(k)) : k;
+      rows_.read(row, tokens, mask, lengths);
+    }
+    std::vector<DocumentView> documents;
+    int64_t at = 0;
+    for (const int64_t length : lengths) {
+      documents.push_back({tokens.data() + at, mask.data() + at, length});
+      at += length;
+    }
+    return make_batch(documents);
+  }
+
+  LoaderOptions options_;
+  Rows rows_;
+};
+
+}  // namespace
+
+struct Loader::Parts {
+  Steps steps;
+  int ahead;
+  LoaderState state;
+  double waited = 0;
+  std::unique_ptr<Prefetch<Step>> prefetch;
+
+  void start() {
+    prefetch.reset();
+    if (ahead == 0) return;
+    prefetch = std::make_unique<Prefetch<Step>>(ahead, [this, at = state]() mutable {
+      Step step = steps.make(at);
+      at = step.after;
+      return step;
+    });
+  }
+
+  Step next() { return prefetch ? prefetch->next() : steps.make(state); }
+};
+
+Loader::Loader(std::vector<std::shared_ptr<const Dataset>> datasets, std::vector<double> weights,
+               LoaderOptions options) {
+  check_options(options);
+  if (weights.empty()) weights.assign(datasets.size(), 1.0);
+  const int ahead = options.prefetch;
+  parts_.reset(
+      new Parts{Steps(std::move(datasets), weights, std::move(options)), ahead, {}, 0, nullptr});
+  if (rows_per_epoch() == 0) {
+    throw std::invalid_argument(
+        "loader: the data sets hold no row: they are empty or have weight 0");
+  }
+  parts_->start();
+}
+
+Loader::~Loader() = default;
+
+std::vector<Batch> Loader::next() {
+  const auto start = std::chrono::steady_clock::now();
+  Step step = parts_->next();
+  if (parts_->prefetch) {
+    parts_->waited +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  parts_->state = step.after;
+  return std::move(step.batches);
+}
+
+int64_t Loader::rows_per_epoch() const { return parts_->steps.rows().count(); }
+
+int64_t Loader::steps_per_epoch() const {
+  const int64_t step = parts_->steps.rows_per_step();
+  return (rows_per_epoch() + step - 1) / step;
+}
+
+PackingReport Loader::report() const {
+  const Rows& rows = parts_->steps.rows();
+  PackingReport report{
+      .documents = rows.documents(), .targets = rows.count_targets(), .rows = rows.count()};
+  for (const Piece& piece : rows.plan().pieces) report.tokens += piece.length;
+  report.waste =
+      1 - static_cast<double>(report.tokens) / static_cast<double>(report.rows * rows.max_length());
+  return report;
+}
+
+LoaderState Loader::state() const { return parts_->state; }
+
+void Loader::seek(LoaderState state) {
+  if (state.epoch < 0 || state.row < 0 || state.row > rows_per_epoch()) {
+    throw std::invalid_argument(
+        fmt::format("loader: can not go to row {} of epoch {}: an epoch has {} rows; the data or "
+                    "the packing is not what the state was saved with",
+                    state.row, state.epoch, rows_per_epoch()));
+  }
+  parts_->prefetch.reset();
+  parts_->state = state.row == rows_per_epoch() ? LoaderState{state.epoch + 1, 0} : state;
+  parts_->start();
+}
+
+double Loader::take_wait_seconds() { return std::exchange(parts_->waited, 0.0); }
+
+}  // namespace lathe

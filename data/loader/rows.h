@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "data/loader/packing.h"
+#include "data/shards/dataset.h"
+
+// The documents of one epoch out of weighted data sets, and the rows they are packed into.
+namespace lathe {
+
+struct LoaderOptions;
+
+class Rows {
+ public:
+  Rows(std::vector<std::shared_ptr<const Dataset>> datasets, const std::vector<double>& weights,
+       const LoaderOptions& options);
+
+  int64_t count() const { return plan_.rows(); }
+  int64_t documents() const { return static_cast<int64_t>(documents_.size()); }
+  int64_t max_length() const { return max_length_; }
+  const PackingPlan& plan() const { return plan_; }
+  // Appends row r's tokens and masks, and the length of each of its pieces.
+  void read(int64_t r, std::vector<int64_t>& tokens, std::vector<uint8_t>& mask,
+            std::vector<int64_t>& lengths) const;
+  int64_t count_targets() const;
+
+ private:
+  struct Document {
+    int32_t dataset;
+    int64_t document;
+  };
+  struct Place {
+    const TokenShard* shard;
+    int64_t begin, end;  // tokens of the shard's column
+  };
+  Place place(const Piece& piece) const;
+
+  std::vector<std::shared_ptr<const Dataset>>
+      datasets_;  // shared with whoever opened them (train and eval may be one)
+  std::string column_;
+  int64_t max_length_;
+  std::vector<Document> documents_;
+  PackingPlan plan_;
+};
+
+}  // namespace lathe

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "data/tokenize/flat_map.h"
+#include "data/tokenize/spec.h"
+
+// Byte pair encoding of one word: begin with single characters (or bytes), then join the neighbours
+// whose pair has the lowest rank, the leftmost of equals, until no pair is left. As the reference
+// does it, unknown characters included.
+namespace lathe {
+
+// A token of a word and the bytes of the word that it stands for.
+struct Symbol {
+  int32_t id;
+  uint32_t begin, end;
+};
+
+class Bpe {
+ public:
+  // byte_level: the vocabulary is written in GPT-2's byte characters and words are bytes.
+  Bpe(const TokenizerSpec& spec, bool byte_level);
+
+  // Appends the word's tokens.
+  void encode(std::string_view word, std::vector<Symbol>& out) const;
+
+  // Whether every text comes back whole: no byte is ever unknown.
+  bool lossless() const { return lossless_; }
+
+ private:
+  struct Joined {
+    uint32_t rank;
+    int32_t id;
+  };
+  using Pairs = FlatMap<Joined>;
+
+  void begin_with_bytes(std::string_view word, std::vector<Symbol>& symbols) const;
+  void begin_with_characters(std::string_view word, std::vector<Symbol>& symbols) const;
+  void merge_short(std::vector<Symbol>& symbols) const;
+  void merge_long(std::vector<Symbol>& symbols) const;
+  const Joined* pair(int32_t left, int32_t right) const {
+    return pairs_.find(static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 |
+                       static_cast<uint32_t>(right));
+  }
+
+  bool byte_level_, byte_fallback_, fuse_unk_, ignore_merges_, lossless_ = false;
+  std::optional<int32_t> unk_;
+  std::array<int32_t, 256> byte_ids_;      // byte level: the token of each byte, -1: none
+  std::array<int32_t, 256> fallback_ids_;  // <0x00> ... <0xFF>
+  FlatMap<int32_t> character_ids_;
+  Pairs pairs_;
+  std::unordered_map<std::string, int32_t> whole_words_;  // for ignore_merges
+};
+
+// The token <0x41> and its like: their byte, else -1.
+int byte_of_fallback_token(std::string_view token);
+
+}  // namespace lathe

@@ -1,0 +1,105 @@
+#include "data/tokenize/parts.h"
+
+namespace lathe {
+namespace {
+
+AddedTokens added_of(const TokenizerSpec& spec, bool normalized, const Normalizer* normalizer) {
+  std::vector<AddedToken> tokens;
+  std::vector<std::string> patterns;
+  for (const AddedToken& token : spec.added) {
+    if (token.normalized != normalized) continue;
+    tokens.push_back(token);
+    patterns.push_back(normalizer ? (*normalizer)(std::string_view(token.content)) : token.content);
+  }
+  return AddedTokens(tokens, patterns);
+}
+
+bool is_byte_level(const TokenizerSpec& spec) {
+  return !spec.pre_tokenizer.empty() &&
+         spec.pre_tokenizer.back().kind == PreTokenizerStep::Kind::kByteLevel;
+}
+
+void add(int32_t id, size_t begin, size_t end, Encoding& out) {
+  out.ids.push_back(id);
+  out.begin.push_back(static_cast<uint32_t>(begin));
+  out.end.push_back(static_cast<uint32_t>(end));
+}
+
+NormalizedText part_of(const NormalizedText& text, size_t begin, size_t end) {
+  return {text.text.substr(begin, end - begin),
+          {text.origin.begin() + begin, text.origin.begin() + end + 1}};
+}
+
+}  // namespace
+
+Tokenizer::Parts::Parts(const TokenizerSpec& spec)
+    : vocabulary(spec),
+      normalizer(spec.normalizer),
+      raw_added(added_of(spec, false, nullptr)),
+      normalized_added(added_of(spec, true, &normalizer)),
+      pre_tokenizer(spec.pre_tokenizer),
+      bpe(spec, is_byte_level(spec)),
+      decoder(spec),
+      chat_template(spec.chat_template),
+      hash(hash_of(spec)) {
+  bool text_seen = false;
+  for (const TemplateStep& step : spec.post_processor) {
+    if (step.is_text) text_seen = true;
+    std::vector<int32_t>& side = text_seen ? after : before;
+    side.insert(side.end(), step.ids.begin(), step.ids.end());
+  }
+  const auto id_of = [&](const std::optional<std::string>& name) {
+    return name ? vocabulary.id_of(*name) : std::nullopt;
+  };
+  bos = id_of(spec.bos);
+  eos = id_of(spec.eos);
+  pad = id_of(spec.pad);
+  unk = spec.unk_name ? id_of(spec.unk_name) : spec.unk;
+}
+
+void Tokenizer::Parts::add_template(const std::vector<int32_t>& ids, size_t at,
+                                    Encoding& out) const {
+  for (const int32_t id : ids) add(id, at, at, out);
+}
+
+void Tokenizer::Parts::encode_plain(std::string_view text, Encoding& out) const {
+  raw_added.split(text, [&](size_t begin, size_t end, int32_t id) {
+    if (id >= 0) {
+      add(id, begin, end, out);
+    } else {
+      encode_piece(normalizer(NormalizedText::of(text.substr(begin, end - begin), begin, true)),
+                   out);
+    }
+  });
+}
+
+void Tokenizer::Parts::encode_piece(NormalizedText text, Encoding& out) const {
+  if (normalized_added.empty()) {
+    const bool at_start = text.origin.front() == 0;
+    encode_words(std::move(text), at_start, out);
+    return;
+  }
+  normalized_added.split(text.text, [&](size_t begin, size_t end, int32_t id) {
+    if (id >= 0) {
+      add(id, text.origin[begin], text.origin[end], out);
+    } else {
+      encode_words(part_of(text, begin, end), text.origin[begin] == 0, out);
+    }
+  });
+}
+
+void Tokenizer::Parts::encode_words(NormalizedText text, bool at_start, Encoding& out) const {
+  const Words words = pre_tokenizer(std::move(text), at_start);
+  std::vector<Symbol> symbols;
+  for (const Range& word : words.words) {
+    symbols.clear();
+    bpe.encode(std::string_view(words.text.text).substr(word.begin, word.end - word.begin),
+               symbols);
+    for (const Symbol& symbol : symbols) {
+      add(symbol.id, words.text.origin[word.begin + symbol.begin],
+          words.text.origin[word.begin + symbol.end], out);
+    }
+  }
+}
+
+}  // namespace lathe

@@ -1,0 +1,118 @@
+#include "data/tokenize/spec.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <stdexcept>
+#include <unordered_map>
+
+namespace lathe {
+namespace {
+
+// Added tokens are looked for at every place of a text: their length bounds the time.
+constexpr size_t kMaxAddedBytes = 1024;
+
+class Hash {
+ public:
+  Hash() : state_(XXH64_createState()) { XXH64_reset(state_, 0); }
+  ~Hash() { XXH64_freeState(state_); }
+  Hash(const Hash&) = delete;
+  Hash& operator=(const Hash&) = delete;
+
+  void add(const std::string& text) {
+    add(static_cast<int64_t>(text.size()));
+    XXH64_update(state_, text.data(), text.size());
+  }
+  void add(int64_t value) { XXH64_update(state_, &value, sizeof value); }
+  template <typename... Values>
+  void add_all(const Values&... values) {
+    (add(values), ...);
+  }
+  std::string digits() const { return fmt::format("{:016x}", XXH64_digest(state_)); }
+
+ private:
+  XXH64_state_t* state_;
+};
+
+}  // namespace
+
+void check_ids(const std::string& path, TokenizerSpec& spec) {
+  const auto refuse = [&](const std::string& what) {
+    throw std::invalid_argument(path + ": " + what);
+  };
+  std::erase_if(spec.added, [](const AddedToken& token) { return token.content.empty(); });
+  std::unordered_map<int32_t, const std::string*> owners;
+  std::unordered_map<std::string_view, int32_t> ids;
+  int64_t highest = -1;
+  for (const VocabToken& token : spec.vocab) {
+    if (!owners.emplace(token.id, &token.token).second) {
+      refuse(fmt::format("the id {} belongs to '{}' and to '{}'", token.id, *owners[token.id],
+                         token.token));
+    }
+    ids.emplace(token.token, token.id);
+    highest = std::max<int64_t>(highest, token.id);
+  }
+  for (const AddedToken& token : spec.added) {
+    if (token.content.size() > kMaxAddedBytes)
+      refuse(fmt::format("the added token {} is longer than 1024 bytes", token.id));
+    const auto [owner, is_new] = owners.emplace(token.id, &token.content);
+    if (!is_new && *owner->second != token.content) {
+      refuse(fmt::format("the id {} belongs to '{}' and to the added token '{}'", token.id,
+                         *owner->second, token.content));
+    }
+    const auto [id, first] = ids.emplace(token.content, token.id);
+    if (!first && id->second != token.id) {
+      refuse(fmt::format("the added token '{}' has the ids {} and {}", token.content, token.id,
+                         id->second));
+    }
+    highest = std::max<int64_t>(highest, token.id);
+  }
+  const auto num_tokens = static_cast<int64_t>(owners.size());
+  if (highest > 2 * num_tokens + 65536) {
+    refuse(fmt::format("the highest id is {}, but there are only {} tokens", highest, num_tokens));
+  }
+}
+
+std::string hash_of(const TokenizerSpec& spec) {
+  Hash hash;
+  hash.add(static_cast<int64_t>(spec.vocab.size()));
+  std::vector<const VocabToken*> vocab;
+  for (const VocabToken& token : spec.vocab) vocab.push_back(&token);
+  std::sort(vocab.begin(), vocab.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
+  for (const VocabToken* token : vocab) hash.add_all(token->token, token->id);
+  hash.add(static_cast<int64_t>(spec.merges.size()));
+  for (const Merge& merge : spec.merges)
+    hash.add_all(merge.left, merge.right, merge.result, merge.rank);
+  hash.add_all(spec.unk.value_or(-1), spec.fuse_unk, spec.byte_fallback, spec.ignore_merges);
+  for (const AddedToken& t : spec.added) {
+    hash.add_all(t.id, t.content, t.single_word, t.lstrip, t.rstrip, t.normalized, t.special);
+  }
+  for (const NormalizerStep& s : spec.normalizer) {
+    hash.add_all(static_cast<int>(s.kind), s.pattern, s.content, s.left, s.right);
+  }
+  for (const PreTokenizerStep& s : spec.pre_tokenizer) {
+    hash.add_all(static_cast<int>(s.kind), s.pattern, static_cast<int>(s.behavior), s.invert,
+                 s.use_regex, static_cast<int>(s.prepend), s.individual_digits, s.split);
+  }
+  for (const TemplateStep& s : spec.post_processor) {
+    hash.add(s.is_text);
+    for (const int32_t id : s.ids) hash.add(id);
+  }
+  for (const DecoderStep& s : spec.decoder) {
+    hash.add_all(static_cast<int>(s.kind), s.pattern, s.content, s.start, s.stop, s.prepended);
+  }
+  return hash.digits();
+}
+
+TokenizerSpec read_tokenizer(const std::string& path) {
+  if (!std::filesystem::is_directory(path)) return read_tokenizer_json(path);
+  const std::string file = (std::filesystem::path(path) / "tokenizer.json").string();
+  if (!std::filesystem::exists(file)) throw std::invalid_argument(path + ": has no tokenizer.json");
+  TokenizerSpec spec = read_tokenizer_json(file);
+  read_tokenizer_config(path, spec);
+  return spec;
+}
+
+}  // namespace lathe
