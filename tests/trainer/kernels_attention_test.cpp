@@ -1,6 +1,7 @@
 #include "trainer/kernels/attention.h"
 
 #include "tests/trainer/kernel_check.h"
+#include "trainer/kernels/attention_cpu.h"
 
 namespace lathe {
 namespace {
@@ -17,6 +18,10 @@ std::vector<at::Tensor> run(Attention attend, at::ScalarType type, int64_t heads
   const at::Tensor y = attend(q, k, v, cu, 0.3);
   y.backward(random_tensor({T, heads, head_dim}, type, 4));
   return {y, q.grad(), k.grad(), v.grad()};
+}
+
+TEST(Attention, FindsItsMatrixProduct) {
+  EXPECT_TRUE(has_cpu_attention());
 }
 
 TEST(Attention, EqualsProductsAndSoftmax) {

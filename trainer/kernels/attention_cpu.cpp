@@ -4,19 +4,20 @@
 
 #include "trainer/kernels/rows.h"
 
-// Declared here because LibTorch ships MKL without its header; weak, so that a libtorch without it
-// still links.
-extern "C" __attribute__((weak)) void cblas_sgemm(int layout, int transpose_a, int transpose_b,
-                                                  int m, int n, int k, float alpha, const float* a,
-                                                  int lda, const float* b, int ldb, float beta,
-                                                  float* c, int ldc);
+// The BLAS inside libtorch_cpu (MKL), which ships without a header; weak, so that a libtorch
+// without it still links.
+extern "C" __attribute__((weak)) void sgemm_(const char* transpose_a, const char* transpose_b,
+                                             const int* m, const int* n, const int* k,
+                                             const float* alpha, const float* a, const int* lda,
+                                             const float* b, const int* ldb, const float* beta,
+                                             float* c, const int* ldc);
 
 namespace lathe {
 namespace {
 
 constexpr int64_t kQueryBlock = 64;
 
-enum Transpose { kNo = 111, kYes = 112 };
+enum Transpose : char { kNo = 'N', kYes = 'T' };
 
 struct Matrix {
   float* data;
@@ -25,13 +26,17 @@ struct Matrix {
   Matrix row(int64_t r) const { return {data + r * stride, stride}; }
 };
 
-// c[m, n] = a b + beta c, on the calling thread when it is one of several.
+// c[m, n] = a b + beta c, on the calling thread when it is one of several. BLAS counts columns
+// first: the transposed product is asked for.
 void multiply_into(const Matrix& c, const Matrix& a, Transpose ta, const Matrix& b, Transpose tb,
                    int64_t m, int64_t n, int64_t k, float beta) {
-  constexpr int kRowMajor = 101;
-  const auto narrow = [](int64_t x) { return static_cast<int>(x); };
-  cblas_sgemm(kRowMajor, ta, tb, narrow(m), narrow(n), narrow(k), 1, a.data, narrow(a.stride),
-              b.data, narrow(b.stride), beta, c.data, narrow(c.stride));
+  const char transpose_a = ta, transpose_b = tb;
+  const int rows = static_cast<int>(m), columns = static_cast<int>(n), depth = static_cast<int>(k);
+  const int lda = static_cast<int>(a.stride), ldb = static_cast<int>(b.stride),
+            ldc = static_cast<int>(c.stride);
+  const float alpha = 1;
+  sgemm_(&transpose_b, &transpose_a, &columns, &rows, &depth, &alpha, b.data, &ldb, a.data, &lda,
+         &beta, c.data, &ldc);
 }
 
 struct Shape {
@@ -80,7 +85,7 @@ float* scratch(int64_t count) {
 
 }  // namespace
 
-bool has_cpu_attention() { return cblas_sgemm != nullptr; }
+bool has_cpu_attention() { return sgemm_ != nullptr; }
 
 std::pair<at::Tensor, at::Tensor> cpu_attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD,
                                                 const at::Tensor& v_TKD,
