@@ -1,0 +1,9 @@
+#include "trainer/kernels/adamw_loop.h"
+
+namespace lathe {
+
+void adamw_avx512(const AdamWSlice& slice, const AdamWScalars& scalars) {
+  adamw_slice(slice, scalars);
+}
+
+}  // namespace lathe
