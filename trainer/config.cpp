@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kMaxFileBytes = 1 << 20;
 
-std::string code(const std::string& text) { return "`" + excerpt(text) + "`"; }
+std::string code(const std::string& text) { return std::string("`").append(excerpt(text)) + "`"; }
 
 // Takes one source after another, and finds for each key as it is written the field that it means.
 class Resolver {

@@ -274,7 +274,7 @@ std::string describe(const YamlNode& node) {
     case YamlNode::Kind::kScalar:
       break;
   }
-  return "`" + excerpt(node.text) + "` (" + kind_of(node) + ")";
+  return std::string("`").append(excerpt(node.text)) + "` (" + kind_of(node) + ")";
 }
 
 std::string expected(const Field& field) {
