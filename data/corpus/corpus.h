@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,7 +20,8 @@ struct ChatRecord {
 };
 struct TokenRecord {
   std::vector<int32_t> input_ids;
-  std::vector<int32_t> labels;  // unshifted as in Hugging Face, -100 where not trained; empty: all trained
+  std::vector<int32_t>
+      labels;  // unshifted as in Hugging Face, -100 where not trained; empty: all trained
 };
 
 struct Record {
@@ -29,11 +29,14 @@ struct Record {
   int64_t line = 0;  // 1-based
 };
 
-// Shape: which keys a file's records have. kAuto looks at the first record and says what it took and why in `reason`.
+// Shape: which keys a file's records have. kAuto looks at the first record and says what it took
+// and why in `reason`.
 enum class Shape { kAuto, kText, kMessages, kTokens };
 
-// A file read in order. Every fault (broken JSON, wrong type, missing key, broken UTF-8, a line over 16 MiB) is
-// std::invalid_argument "file:line: field: found ..., expected ...; nearest shape ...".
+// A file read in order, in bounded memory; blank lines, CRLF and a byte order mark are no faults.
+// Keys that a shape does not know are ignored. The constructor reads the first record. Every fault
+// (broken JSON, wrong type, missing key, broken UTF-8, a line over 16 MiB) is std::invalid_argument
+// "file:line: field: found ..., expected ...; nearest shape ...".
 class CorpusFile {
  public:
   explicit CorpusFile(std::string path, Shape shape = Shape::kAuto);
@@ -49,7 +52,8 @@ class CorpusFile {
   std::unique_ptr<Parts> parts_;
 };
 
-// A file, a folder (its *.jsonl), or a glob -> files in sorted order. std::invalid_argument when nothing is there.
+// A file, a folder (its *.jsonl), or a glob -> files in sorted order. std::invalid_argument when
+// nothing is there.
 std::vector<std::string> expand_paths(const std::string& pattern);
 
 }  // namespace lathe

@@ -1,0 +1,78 @@
+#include "data/corpus/lines.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+
+namespace lathe {
+namespace {
+
+constexpr size_t kReadBytes = 1 << 20;
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
+}  // namespace
+
+LineReader::LineReader(std::string path) : path_(std::move(path)) {
+  fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd_ < 0)
+    throw std::invalid_argument(fmt::format("{}: can not open: {}", path_, std::strerror(errno)));
+  struct stat status;
+  if (::fstat(fd_, &status) != 0 || S_ISDIR(status.st_mode)) {
+    ::close(fd_);
+    throw std::invalid_argument(path_ + ": is a folder, expected a file of JSON lines");
+  }
+  total_ = status.st_size;
+}
+
+LineReader::~LineReader() { ::close(fd_); }
+
+bool LineReader::fill() {
+  if (over_) return false;
+  if (begin_ > 0) {
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  if (buffer_.size() < end_ + kReadBytes) buffer_.resize(end_ + kReadBytes);
+  ssize_t got = 0;
+  do {
+    got = ::read(fd_, buffer_.data() + end_, kReadBytes);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0)
+    throw std::runtime_error(fmt::format("{}: can not read: {}", path_, std::strerror(errno)));
+  over_ = got == 0;
+  end_ += static_cast<size_t>(got);
+  read_ += got;
+  return !over_;
+}
+
+std::optional<std::string_view> LineReader::next() {
+  size_t searched = 0;
+  const char* newline = nullptr;
+  while (true) {
+    const char* from = buffer_.data() + begin_ + searched;
+    newline = static_cast<const char*>(
+        end_ - begin_ > searched ? std::memchr(from, '\n', end_ - begin_ - searched) : nullptr);
+    searched = newline ? static_cast<size_t>(newline - buffer_.data()) - begin_ : end_ - begin_;
+    if (searched > kMostLineBytes) {
+      throw std::invalid_argument(
+          fmt::format("{}:{}: the line is longer than {} bytes; expected one JSON object per line, "
+                      "each shorter than that",
+                      path_, line_ + 1, kMostLineBytes));
+    }
+    if (newline || !fill()) break;
+  }
+  if (!newline && begin_ == end_) return std::nullopt;
+  std::string_view text(buffer_.data() + begin_, searched);
+  begin_ += searched + (newline ? 1 : 0);
+  if (++line_ == 1 && text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  if (text.ends_with('\r')) text.remove_suffix(1);
+  return text;
+}
+
+}  // namespace lathe

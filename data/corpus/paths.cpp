@@ -1,0 +1,51 @@
+#include <fmt/format.h>
+#include <glob.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <stdexcept>
+
+#include "data/corpus/corpus.h"
+
+namespace lathe {
+namespace {
+
+std::vector<std::string> files_of_folder(const std::string& folder) {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.is_regular_file() && entry.path().extension() == ".jsonl")
+      files.push_back(entry.path().string());
+  }
+  return files;
+}
+
+std::vector<std::string> files_of_glob(const std::string& pattern) {
+  glob_t found{};
+  std::vector<std::string> files;
+  if (::glob(pattern.c_str(), 0, nullptr, &found) == 0)
+    files.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  ::globfree(&found);
+  std::erase_if(files, [](const std::string& path) { return std::filesystem::is_directory(path); });
+  return files;
+}
+
+}  // namespace
+
+std::vector<std::string> expand_paths(const std::string& pattern) {
+  std::vector<std::string> files;
+  if (std::filesystem::is_directory(pattern)) {
+    files = files_of_folder(pattern);
+    if (files.empty()) throw std::invalid_argument(pattern + ": the folder holds no *.jsonl file");
+  } else if (std::filesystem::exists(pattern)) {
+    files = {pattern};
+  } else {
+    files = files_of_glob(pattern);
+    if (files.empty())
+      throw std::invalid_argument(pattern +
+                                  ": there is no such file, folder or match of the pattern");
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+}  // namespace lathe
