@@ -1,5 +1,6 @@
 #include "data/tokenize/pre_tokenizer.h"
 
+#include "data/tokenize/patterns.h"
 #include "data/tokenize/unicode.h"
 
 namespace lathe {
@@ -127,9 +128,6 @@ void metaspace(const PreTokenizerStep& step, bool at_start, Words& words) {
 }
 
 }  // namespace
-
-const char* const kGpt2Pattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 PreTokenizer::PreTokenizer(const std::vector<PreTokenizerStep>& steps) : steps_(steps) {
   for (const PreTokenizerStep& step : steps_) {

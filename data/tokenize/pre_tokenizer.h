@@ -35,7 +35,4 @@ class PreTokenizer {
   std::vector<std::unique_ptr<Regex>> regexes_;  // one per step, null where there is none
 };
 
-// GPT-2's pattern, which ByteLevel with use_regex stands for.
-extern const char* const kGpt2Pattern;
-
 }  // namespace lathe

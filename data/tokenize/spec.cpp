@@ -106,12 +106,35 @@ std::string hash_of(const TokenizerSpec& spec) {
   return hash.digits();
 }
 
+std::optional<int32_t> id_of_token(const TokenizerSpec& spec, std::string_view token) {
+  for (const AddedToken& added : spec.added) {
+    if (added.content == token) return added.id;
+  }
+  for (const VocabToken& known : spec.vocab) {
+    if (known.token == token) return known.id;
+  }
+  return std::nullopt;
+}
+
 TokenizerSpec read_tokenizer(const std::string& path) {
-  if (!std::filesystem::is_directory(path)) return read_tokenizer_json(path);
-  const std::string file = (std::filesystem::path(path) / "tokenizer.json").string();
-  if (!std::filesystem::exists(file)) throw std::invalid_argument(path + ": has no tokenizer.json");
-  TokenizerSpec spec = read_tokenizer_json(file);
-  read_tokenizer_config(path, spec);
+  namespace fs = std::filesystem;
+  if (!fs::exists(path)) throw std::invalid_argument(path + ": is not there");
+  if (!fs::is_directory(path))
+    return path.ends_with(".model") ? read_sentencepiece(path) : read_tokenizer_json(path);
+  const fs::path folder(path);
+  TokenizerSpec spec;
+  if (fs::exists(folder / "tokenizer.json")) {
+    spec = read_tokenizer_json((folder / "tokenizer.json").string());
+    read_tokenizer_config(path, spec);
+  } else if (fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt")) {
+    spec = read_vocab_merges(path);
+  } else if (fs::exists(folder / "tokenizer.model")) {
+    spec = read_sentencepiece((folder / "tokenizer.model").string());
+    read_tokenizer_config(path, spec);
+  } else {
+    throw std::invalid_argument(
+        path + ": has no tokenizer.json, vocab.json with merges.txt, or tokenizer.model");
+  }
   return spec;
 }
 

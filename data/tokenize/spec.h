@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 // What a tokenizer is, as plain data: the common form that tokenizer.json, vocab.json + merges.txt
@@ -104,6 +105,7 @@ struct TokenizerSpec {
   bool join_with_spaces = false;  // no decoder: tokens joined with spaces
 
   std::optional<std::string> bos, eos, pad, unk_name;  // of tokenizer_config.json
+  std::vector<std::string> additional_special;
   std::string chat_template;
 };
 
@@ -112,12 +114,17 @@ TokenizerSpec read_tokenizer(const std::string& path);
 
 // The parts of read_tokenizer().
 TokenizerSpec read_tokenizer_json(const std::string& path);
+TokenizerSpec read_vocab_merges(const std::string& folder);
+TokenizerSpec read_sentencepiece(const std::string& path);
 // Special tokens, chat template and further added tokens of a folder.
 void read_tokenizer_config(const std::string& folder, TokenizerSpec& spec);
 
 // Refuses ids that are taken twice or lie far beyond the number of tokens, and added tokens that
 // can not be.
 void check_ids(const std::string& path, TokenizerSpec& spec);
+
+// The id of a token of the vocabulary or an added one.
+std::optional<int32_t> id_of_token(const TokenizerSpec& spec, std::string_view token);
 
 // xxh64 of all that decides ids and texts, as 16 hex digits.
 std::string hash_of(const TokenizerSpec& spec);

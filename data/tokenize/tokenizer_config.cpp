@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -26,6 +27,12 @@ void read_names(const JsonPart& root, TokenizerSpec& spec) {
   read(spec.eos, "eos_token");
   read(spec.pad, "pad_token");
   read(spec.unk_name, "unk_token");
+  const auto more = root.find("additional_special_tokens");
+  if (!more || !spec.additional_special.empty()) return;
+  for (const JsonPart& item : more->items()) {
+    spec.additional_special.emplace_back(item.is_object() ? item.at("content").string()
+                                                          : item.string());
+  }
 }
 
 // One template, or a list of them by name.
@@ -71,6 +78,29 @@ void read_added_tokens_decoder(const JsonPart& part, TokenizerSpec& spec) {
   }
 }
 
+// {token: id}; the special ones are those that the other files name.
+void read_added_tokens(const JsonPart& root, const std::vector<std::string>& special,
+                       TokenizerSpec& spec) {
+  for (const auto& field : root.object()) {
+    const JsonPart value(field.value, root.where() + std::string(field.key));
+    if (has_added(spec, field.key)) continue;
+    AddedToken token;
+    token.id = static_cast<int32_t>(value.integer(0, kMaxTokens));
+    token.content = field.key;
+    token.special = std::find(special.begin(), special.end(), token.content) != special.end();
+    token.normalized = !token.special;
+    spec.added.push_back(std::move(token));
+  }
+}
+
+std::vector<std::string> special_names(const TokenizerSpec& spec) {
+  std::vector<std::string> names = spec.additional_special;
+  for (const auto& name : {spec.bos, spec.eos, spec.pad, spec.unk_name}) {
+    if (name) names.push_back(*name);
+  }
+  return names;
+}
+
 std::string read_text(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -89,10 +119,16 @@ void read_tokenizer_config(const std::string& folder, TokenizerSpec& spec) {
     read_chat_template(file.root(), spec);
     if (const auto part = file.root().find("added_tokens_decoder"))
       read_added_tokens_decoder(*part, spec);
-    check_ids(file.path, spec);
   }
-  if (exists("special_tokens_map.json"))
-    read_names(JsonFile((base / "special_tokens_map.json").string()).root(), spec);
+  if (exists("special_tokens_map.json")) {
+    const JsonFile file((base / "special_tokens_map.json").string());
+    read_names(file.root(), spec);
+  }
+  if (exists("added_tokens.json")) {
+    const JsonFile file((base / "added_tokens.json").string());
+    read_added_tokens(file.root(), special_names(spec), spec);
+  }
+  check_ids(folder, spec);
   if (exists("chat_template.jinja")) spec.chat_template = read_text(base / "chat_template.jinja");
 }
 
