@@ -1,5 +1,10 @@
 #include "trainer/kernels/attention.h"
 
+#include <ATen/Parallel.h>
+
+#include "trainer/kernels/attention_cpu.h"
+#include "trainer/kernels/dispatch.h"
+
 namespace lathe {
 namespace {
 
@@ -22,6 +27,27 @@ int64_t longest(const std::vector<int64_t>& cu_seqlens) {
 }
 
 struct CpuAttention : torch::autograd::Function<CpuAttention> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
+                            const at::Tensor& v, const std::vector<int64_t>& cu_seqlens,
+                            double scale) {
+    const auto [out, lse] = cpu_attention(q, k, v, cu_seqlens, scale);
+    ctx->save_for_backward({q, k, v, out, lse});
+    ctx->saved_data["cu_seqlens"] = cu_seqlens;
+    ctx->saved_data["scale"] = scale;
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list dy) {
+    const variable_list s = ctx->get_saved_variables();
+    const AttentionGradients d = cpu_attention_backward(
+        dy[0].contiguous(), s[0], s[1], s[2], s[3], s[4],
+        ctx->saved_data["cu_seqlens"].toIntVector(), ctx->saved_data["scale"].toDouble());
+    return {d.q_TQD, d.k_TKD, d.v_TKD, {}, {}};
+  }
+};
+
+// ATen's own kernel, one document at a time: for float64, and for a libtorch without MKL.
+struct AtenAttention : torch::autograd::Function<AtenAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const std::vector<int64_t>& cu_seqlens,
                             double scale) {
@@ -105,19 +131,62 @@ at::Tensor plain_scores(const at::Tensor& q_TQD, const at::Tensor& k_PKD, const 
   return at::matmul(weights, v).transpose(0, 1).to(q_TQD.scalar_type());
 }
 
+// The usual step of generation: every sequence asks with one token. Threads take (sequence, head)
+// pairs.
+void attend_one_each(at::Tensor& out, const at::Tensor& q_TQD, const std::vector<PastKeys>& past,
+                     double scale) {
+  const int64_t heads = q_TQD.size(1), width = q_TQD.size(2), kv_heads = past[0].k_PKD.size(1);
+  const auto sequences = static_cast<int64_t>(past.size());
+  with_row_type(q_TQD.scalar_type(), [&](auto type) {
+    using T = decltype(type);
+    at::parallel_for(0, sequences * heads, 4, [&](int64_t first, int64_t last) {
+      std::vector<float> scores;
+      for (int64_t i = first; i < last; ++i) {
+        const auto& [k, v] = past[i / heads];
+        const int64_t keys = k.size(0), column = i % heads / (heads / kv_heads) * width;
+        scores.resize(keys);
+        row_kernels<T>().attend_one(rows_of<T>(out) + i * width, scores.data(),
+                                    rows_of<T>(q_TQD) + i * width, rows_of<T>(k) + column,
+                                    rows_of<T>(v) + column, keys, k.stride(0), width,
+                                    static_cast<float>(scale));
+      }
+    });
+  });
+}
+
 }  // namespace
 
 at::Tensor attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const at::Tensor& v_TKD,
                      const std::vector<int64_t>& cu_seqlens, double scale) {
   if (q_TQD.is_cuda()) return CudaAttention::apply(q_TQD, k_TKD, v_TKD, cu_seqlens, scale);
   const at::ScalarType type = cpu_type(q_TQD.scalar_type());
-  return CpuAttention::apply(q_TQD.to(type), k_TKD.to(type), v_TKD.to(type), cu_seqlens, scale)
+  const auto prepare = [&](const at::Tensor& x) { return x.to(type).contiguous(); };
+  const at::Tensor q = prepare(q_TQD), k = prepare(k_TKD), v = prepare(v_TKD);
+  const bool own = type == at::kFloat && has_cpu_attention();
+  return (own ? CpuAttention::apply(q, k, v, cu_seqlens, scale)
+              : AtenAttention::apply(q, k, v, cu_seqlens, scale))
       .to(q_TQD.scalar_type());
 }
 
-at::Tensor attention_over_past(const at::Tensor& q_TQD, const at::Tensor& k_PKD,
-                               const at::Tensor& v_PKD, double scale) {
-  return plain_scores(q_TQD, k_PKD, v_PKD, scale);
+at::Tensor attention_over_past(const at::Tensor& q_TQD, const std::vector<int64_t>& cu_seqlens,
+                               const std::vector<PastKeys>& past, double scale) {
+  const at::NoGradGuard no_grad;
+  at::Tensor out = at::empty_like(q_TQD);
+  const bool one_each = q_TQD.size(0) == static_cast<int64_t>(past.size());
+  if (one_each && longest(cu_seqlens) == 1 && use_rows(q_TQD, Path::kBest)) {
+    attend_one_each(out, q_TQD, past, scale);
+    return out;
+  }
+  for (size_t d = 0; d < past.size(); ++d) {
+    const int64_t begin = cu_seqlens[d], end = cu_seqlens[d + 1];
+    if (begin == end) continue;
+    const at::Tensor q = q_TQD.slice(0, begin, end);
+    const bool whole = past[d].k_PKD.size(0) == end - begin;
+    out.slice(0, begin, end)
+        .copy_(whole ? attention(q, past[d].k_PKD, past[d].v_PKD, {0, end - begin}, scale)
+                     : plain_scores(q, past[d].k_PKD, past[d].v_PKD, scale));
+  }
+  return out;
 }
 
 at::Tensor plain_attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD,

@@ -18,12 +18,17 @@ namespace lathe {
 at::Tensor attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const at::Tensor& v_TKD,
                      const std::vector<int64_t>& cu_seqlens, double scale);
 
-// The last T of the P positions ask, each sees itself and what is before it. One sequence, no
-// gradient. -> [T, Q, D]
-at::Tensor attention_over_past(const at::Tensor& q_TQD, const at::Tensor& k_PKD,
-                               const at::Tensor& v_PKD, double scale);
+// Keys and values of one sequence, its new tokens' at the end.
+struct PastKeys {
+  at::Tensor k_PKD, v_PKD;
+};
 
-// The same by products and softmax, differentiable, any type and device: the reference in tests.
+// Document d's tokens are the last of the positions in past[d]; each sees itself and what is before
+// it. No gradient.
+at::Tensor attention_over_past(const at::Tensor& q_TQD, const std::vector<int64_t>& cu_seqlens,
+                               const std::vector<PastKeys>& past, double scale);
+
+// attention() by products and softmax, differentiable, any type and device: the reference in tests.
 at::Tensor plain_attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD,
                            const at::Tensor& v_TKD, const std::vector<int64_t>& cu_seqlens,
                            double scale);

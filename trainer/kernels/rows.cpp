@@ -42,4 +42,13 @@ const RowKernels<Bf16>& row_kernels() {
   return best;
 }
 
+const ScoreKernels& score_kernels(Simd simd) {
+  return simd == Simd::kAvx512 ? kAvx512Scores : simd == Simd::kAvx2 ? kAvx2Scores : kPlainScores;
+}
+
+const ScoreKernels& score_kernels() {
+  static const ScoreKernels& best = score_kernels(best_simd());
+  return best;
+}
+
 }  // namespace lathe

@@ -36,6 +36,25 @@ struct RowKernels {
   void (*log_softmax_pick_backward)(T* dlogits, const T* logits, const float* lse,
                                     const float* dpicked, const int64_t* targets, int64_t rows,
                                     int64_t width);
+  // One query over `keys` keys and values whose rows lie `stride` apart -> out[width]; scores[keys]
+  // is scratch.
+  void (*attend_one)(T* out, float* scores, const T* q, const T* k, const T* v, int64_t keys,
+                     int64_t stride, int64_t width, float scale);
+  // sum[rows] of a * b, rows of width that lie `stride` apart.
+  void (*dot_rows)(float* sum, const T* a, const T* b, int64_t rows, int64_t stride, int64_t width);
+};
+
+// The softmax inside attention, on a block of scores [rows, keys] whose row r sees its first
+// visible + r keys.
+struct ScoreKernels {
+  // scores -> probabilities, 0 where the row does not see; lse[r] = log sum exp(scale * score).
+  void (*softmax)(float* scores, float* lse, int64_t rows, int64_t keys, int64_t visible,
+                  float scale);
+  // scores -> probabilities as above; dprobabilities -> dscores. delta[r] = sum of dout * out of
+  // the row.
+  void (*softmax_backward)(float* scores, float* dprobabilities, const float* lse,
+                           const float* delta, int64_t rows, int64_t keys, int64_t visible,
+                           float scale);
 };
 
 enum class Simd { kPlain, kAvx2, kAvx512 };
@@ -47,5 +66,8 @@ const RowKernels<T>& row_kernels(Simd simd);
 // The best of this machine.
 template <typename T>
 const RowKernels<T>& row_kernels();
+
+const ScoreKernels& score_kernels(Simd simd);
+const ScoreKernels& score_kernels();
 
 }  // namespace lathe

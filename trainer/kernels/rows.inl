@@ -160,11 +160,86 @@ void log_softmax_pick_backward(T* dlogits, const T* logits, const float* lse, co
   }
 }
 
+inline float softmax_row(float* scores, int64_t keys, float scale) {
+  float top = scores[0], total = 0;
+#pragma omp simd reduction(max : top)
+  for (int64_t i = 0; i < keys; ++i) top = scores[i] > top ? scores[i] : top;
+#pragma omp simd reduction(+ : total)
+  for (int64_t i = 0; i < keys; ++i) {
+    scores[i] = exp_of((scores[i] - top) * scale);
+    total += scores[i];
+  }
+  const float inverse = 1.0f / total;
+#pragma omp simd
+  for (int64_t i = 0; i < keys; ++i) scores[i] *= inverse;
+  return top * scale + __builtin_logf(total);
+}
+
+void softmax(float* scores, float* lse, int64_t rows, int64_t keys, int64_t visible, float scale) {
+  for (int64_t r = 0; r < rows; ++r, scores += keys) {
+    const int64_t seen = visible + r < keys ? visible + r : keys;
+    lse[r] = softmax_row(scores, seen, scale);
+    for (int64_t i = seen; i < keys; ++i) scores[i] = 0;
+  }
+}
+
+void softmax_backward(float* scores, float* dprobabilities, const float* lse, const float* delta,
+                      int64_t rows, int64_t keys, int64_t visible, float scale) {
+  for (int64_t r = 0; r < rows; ++r, scores += keys, dprobabilities += keys) {
+    const int64_t seen = visible + r < keys ? visible + r : keys;
+    const float shift = lse[r], pull = delta[r];
+#pragma omp simd
+    for (int64_t i = 0; i < seen; ++i) {
+      scores[i] = exp_of(scores[i] * scale - shift);
+      dprobabilities[i] = scores[i] * (dprobabilities[i] - pull) * scale;
+    }
+    for (int64_t i = seen; i < keys; ++i) scores[i] = dprobabilities[i] = 0;
+  }
+}
+
+template <typename T>
+void attend_one(T* out, float* scores, const T* q, const T* k, const T* v, int64_t keys,
+                int64_t stride, int64_t width, float scale) {
+  for (int64_t p = 0; p < keys; ++p, k += stride) {
+    float dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int64_t i = 0; i < width; ++i) dot += load(q + i) * load(k + i);
+    scores[p] = dot;
+  }
+  softmax_row(scores, keys, scale);
+  constexpr int64_t kColumns = 64;
+  for (int64_t begin = 0; begin < width; begin += kColumns) {
+    const int64_t count = width - begin < kColumns ? width - begin : kColumns;
+    float sums[kColumns] = {};
+    const T* from = v + begin;
+    for (int64_t p = 0; p < keys; ++p, from += stride) {
+      const float weight = scores[p];
+#pragma omp simd
+      for (int64_t i = 0; i < count; ++i) sums[i] += weight * load(from + i);
+    }
+    for (int64_t i = 0; i < count; ++i) store(out + begin + i, sums[i]);
+  }
+}
+
+template <typename T>
+void dot_rows(float* sum, const T* a, const T* b, int64_t rows, int64_t stride, int64_t width) {
+  for (int64_t r = 0; r < rows; ++r, a += stride, b += stride) {
+    float dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int64_t i = 0; i < width; ++i) dot += load(a + i) * load(b + i);
+    sum[r] = dot;
+  }
+}
+
+constexpr ScoreKernels all_score_kernels() { return {&softmax, &softmax_backward}; }
+
 template <typename T>
 constexpr RowKernels<T> all_row_kernels() {
   return {&rms_norm<T>,        &rms_norm_backward<T>, &rotate<T>,
           &swiglu<T>,          &swiglu_backward<T>,   &log_softmax_pick<T>,
-          &log_softmax_pick_backward<T>};
+          &log_softmax_pick_backward<T>,
+          &attend_one<T>,
+          &dot_rows<T>};
 }
 
 }  // namespace

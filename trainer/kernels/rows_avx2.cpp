@@ -7,5 +7,6 @@ namespace lathe {
 
 extern const RowKernels<float> kAvx2Float = all_row_kernels<float>();
 extern const RowKernels<Bf16> kAvx2Bf16 = all_row_kernels<Bf16>();
+extern const ScoreKernels kAvx2Scores = all_score_kernels();
 
 }  // namespace lathe

@@ -8,5 +8,6 @@ namespace lathe {
 
 extern const RowKernels<float> kPlainFloat, kAvx2Float, kAvx512Float;
 extern const RowKernels<Bf16> kPlainBf16, kAvx2Bf16, kAvx512Bf16;
+extern const ScoreKernels kPlainScores, kAvx2Scores, kAvx512Scores;
 
 }  // namespace lathe

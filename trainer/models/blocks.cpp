@@ -8,8 +8,7 @@ namespace lathe {
 namespace {
 
 // Appends the new keys and values of one sequence and returns all it holds.
-std::pair<at::Tensor, at::Tensor> append(KvCache& cache, int64_t layer, const at::Tensor& k_TKD,
-                                         const at::Tensor& v_TKD) {
+PastKeys append(KvCache& cache, int64_t layer, const at::Tensor& k_TKD, const at::Tensor& v_TKD) {
   const int64_t begin = cache.length, end = begin + k_TKD.size(0);
   cache.keys[layer].slice(0, begin, end).copy_(k_TKD);
   cache.values[layer].slice(0, begin, end).copy_(v_TKD);
@@ -18,16 +17,13 @@ std::pair<at::Tensor, at::Tensor> append(KvCache& cache, int64_t layer, const at
 
 at::Tensor attend_cached(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const at::Tensor& v_TKD,
                          const Documents& documents, int64_t layer, double scale) {
-  at::Tensor out = at::empty_like(q_TQD);
+  std::vector<PastKeys> past;
   for (size_t d = 0; d < documents.caches.size(); ++d) {
     const int64_t begin = documents.cu_seqlens[d], end = documents.cu_seqlens[d + 1];
-    if (begin == end) continue;
-    const auto [k_PKD, v_PKD] =
-        append(*documents.caches[d], layer, k_TKD.slice(0, begin, end), v_TKD.slice(0, begin, end));
-    out.slice(0, begin, end)
-        .copy_(attention_over_past(q_TQD.slice(0, begin, end), k_PKD, v_PKD, scale));
+    past.push_back(append(*documents.caches[d], layer, k_TKD.slice(0, begin, end),
+                          v_TKD.slice(0, begin, end)));
   }
-  return out;
+  return attention_over_past(q_TQD, documents.cu_seqlens, past, scale);
 }
 
 }  // namespace
