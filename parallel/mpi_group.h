@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "parallel/group.h"
@@ -9,19 +10,23 @@
 // std::invalid_argument.
 namespace lathe {
 
-// MPI_Init and MPI_Finalize, called by launch/ around everything else. The ranks must all arrive at
-// mpi_stop.
+// MPI_Init and MPI_Finalize, called by launch/ around everything else, on the main thread.
 void mpi_start();
 void mpi_stop();
 // Ends all processes of the world at once, with this exit code.
 [[noreturn]] void mpi_abort(int exit_code);
 
-std::unique_ptr<Group> mpi_world_group();
-// How many ranks share this host's memory, and which of them this is.
+// This process among those on its host, and the cores that they may use together.
 struct HostRanks {
   int rank = 0;
   int size = 1;
+  int cores = 1;
 };
 HostRanks mpi_host_ranks();
+
+// Runs body with the world's group, and afterwards takes leave of the peers: those that still wait
+// in a collective of any group with this rank throw PeerLost. Passes on what body throws; the peers
+// then hear nothing until mpi_abort.
+void run_mpi(const std::function<void(std::unique_ptr<Group>)>& body);
 
 }  // namespace lathe

@@ -16,7 +16,7 @@ namespace {
 void mpi_start() { refuse(); }
 void mpi_stop() {}
 void mpi_abort(int) { refuse(); }
-std::unique_ptr<Group> mpi_world_group() { refuse(); }
 HostRanks mpi_host_ranks() { refuse(); }
+void run_mpi(const std::function<void(std::unique_ptr<Group>)>&) { refuse(); }
 
 }  // namespace lathe

@@ -14,10 +14,14 @@ namespace {
 
 using Body = std::function<void(std::unique_ptr<Group>)>;
 
-int threads_for(const WorldOptions& options, int ranks_on_host) {
+// Those that this process may run on.
+int own_cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+// cores: of all ranks on this host together. A rank that was bound to some of them has no more than
+// those.
+int threads_for(const WorldOptions& options, int cores, int ranks_on_host) {
   if (options.threads_per_rank > 0) return options.threads_per_rank;
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  return std::max(1, cores / ranks_on_host);
+  return std::clamp(cores / ranks_on_host, 1, own_cores());
 }
 
 // ATen keeps one number for the process, which a new thread takes over at its first parallel call,
@@ -29,7 +33,7 @@ void run_threads(const WorldOptions& options, const Body& body) {
     int threads;
     ~Restore() { at::set_num_threads(threads); }
   } restore{before};
-  const int threads = threads_for(options, std::max(1, options.ranks));
+  const int threads = threads_for(options, own_cores(), std::max(1, options.ranks));
   run_local(options.ranks, [&](std::unique_ptr<Group> group) {
     at::set_num_threads(threads);
     body(std::move(group));
@@ -37,13 +41,15 @@ void run_threads(const WorldOptions& options, const Body& body) {
 }
 
 void run_process(const WorldOptions& options, const Body& body) {
-  std::unique_ptr<Group> world = mpi_world_group();
-  const int rank = world->rank();
+  int rank = 0;
   try {
     const HostRanks host = mpi_host_ranks();
-    at::set_num_threads(threads_for(options, host.size));
-    if (options.backend == "nccl") world = nccl_group(std::move(world), host.rank);
-    body(std::move(world));
+    at::set_num_threads(threads_for(options, host.cores, host.size));
+    run_mpi([&](std::unique_ptr<Group> world) {
+      rank = world->rank();
+      if (options.backend == "nccl") world = nccl_group(std::move(world), host.rank);
+      body(std::move(world));
+    });
   } catch (const std::exception& error) {
     mpi_abort(options.on_failure ? options.on_failure(rank, error) : 70);
   } catch (...) {

@@ -240,5 +240,24 @@ TEST_P(GroupContract, RefusesWrongArgumentsAndStaysUsable) {
   });
 }
 
+TEST_P(GroupContract, DifferentCallsAreAnErrorAtEveryRank) {
+  run([](Group& group) {
+    const int last = group.size() - 1;
+    if (last == 0) return;
+    at::Tensor tensor = at::ones({group.rank() == last ? 5 : 4});
+    std::string message;
+    try {
+      group.all_reduce(tensor, Reduce::kSum);
+    } catch (const std::logic_error& error) {
+      message = error.what();
+    }
+    EXPECT_EQ(
+        message,
+        "ranks of one group made different calls: rank 0 all_reduce (option 0) of 4 Float, rank " +
+            std::to_string(last) + " all_reduce (option 0) of 5 Float");
+    group.barrier();  // the group still works
+  });
+}
+
 }  // namespace
 }  // namespace lathe

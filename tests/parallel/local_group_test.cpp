@@ -140,21 +140,6 @@ TEST(LocalGroup, MemoryOfALostPeerIsNotReadAfterwards) {
   });
 }
 
-TEST(LocalGroup, DifferentCallsAreAnErrorAtEveryRank) {
-  std::atomic<int> told = 0;
-  const auto body = [&](std::unique_ptr<Group> group) {
-    at::Tensor tensor = at::ones({group->rank() == 2 ? 5 : 4});
-    EXPECT_EQ(message_of<std::logic_error>([&] { group->all_reduce(tensor, Reduce::kSum); }),
-              "ranks of one group made different calls: rank 0 all_reduce (option 0) of 4 Float, "
-              "rank 2 all_reduce "
-              "(option 0) of 5 Float");
-    ++told;
-    group->barrier();  // the group still works
-  };
-  run_local(3, body);
-  EXPECT_EQ(told, 3);
-}
-
 TEST(LocalGroup, ThrowsWhatIsNoExceptionAsItIs) {
   EXPECT_THROW(run_local(2,
                          [](std::unique_ptr<Group> group) {

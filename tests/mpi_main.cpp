@@ -1,0 +1,66 @@
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "parallel/mpi_group.h"
+#include "parallel/world.h"
+#include "tests/parallel/backends.h"
+
+// The suites of tests/parallel that are written over backends, with the processes of mpirun as ranks:
+//   mpirun -np 4 parallel_mpi_tests [gtest flags]
+// and the ways in which a rank may end, for which the processes' exit code is the result:
+//   mpirun -np 4 parallel_mpi_tests throw | leave | leave_a_part
+namespace lathe {
+namespace {
+
+int world_size() {
+  int size = 0;
+  run_mpi([&](std::unique_ptr<Group> world) { size = world->size(); });
+  return size;
+}
+
+WorldOptions options() {
+  WorldOptions chosen;
+  chosen.backend = "mpi";
+  // 71 is launch's code for a lost peer; 65 stands for any other cause.
+  chosen.on_failure = [](int rank, const std::exception& error) {
+    std::fprintf(stderr, "FATAL rank=%d cause=%s\n", rank, error.what());
+    return dynamic_cast<const PeerLost*>(&error) != nullptr ? 71 : 65;
+  };
+  return chosen;
+}
+
+void end_badly(const std::string& how) {
+  run_world(options(), [&](std::unique_ptr<Group> world) {
+    const std::unique_ptr<Group> part = world->split(0);
+    world->barrier();
+    if (world->rank() == 1) {
+      if (how == "throw") throw std::invalid_argument("no disk");
+      return;
+    }
+    (how == "leave_a_part" ? part : world)->barrier();
+  });
+}
+
+}  // namespace
+
+std::vector<Backend> backends() {
+  const int size = world_size();
+  return {{"mpi" + std::to_string(size), size, [](const auto& body) { run_world(options(), body); }}};
+}
+
+}  // namespace lathe
+
+int main(int argc, char** argv) {
+  lathe::mpi_start();
+  if (argc == 2 && argv[1][0] != '-') {
+    lathe::end_badly(argv[1]);
+    lathe::mpi_stop();
+    return 0;
+  }
+  testing::InitGoogleTest(&argc, argv);
+  const int failed = RUN_ALL_TESTS();
+  lathe::mpi_stop();
+  return failed;
+}
