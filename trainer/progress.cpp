@@ -1,0 +1,93 @@
+#include "trainer/progress.h"
+
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+#include <vector>
+
+namespace lathe {
+namespace {
+
+using nlohmann::json;
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::istringstream in(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+json to_json(const LossMean& mean) { return {{"sum", mean.sum}, {"steps", mean.steps}}; }
+LossMean mean_of(const json& value) {
+  return {.sum = value.at("sum").get<double>(), .steps = value.at("steps").get<int64_t>()};
+}
+
+}  // namespace
+
+double LossMean::value() const {
+  return steps > 0 ? sum / static_cast<double>(steps) : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::string dump_progress(const Progress& progress, const std::string& fingerprint,
+                          const std::string& config) {
+  return json{{"step", progress.step},
+              {"updates", progress.updates},
+              {"num_tokens", progress.num_tokens},
+              {"skipped_in_a_row", progress.skipped_in_a_row},
+              {"run_loss", to_json(progress.run)},
+              {"logged_loss", to_json(progress.since_log)},
+              {"data", {{"epoch", progress.data.epoch}, {"row", progress.data.row}}},
+              {"fingerprint", fingerprint},
+              {"config", config}}
+      .dump();
+}
+
+Progress parse_progress(const std::string& state, const std::string& fingerprint,
+                        const std::string& config, const std::string& where) {
+  try {
+    const json value = json::parse(state);
+    if (value.at("fingerprint") != fingerprint) {
+      throw std::invalid_argument(
+          where + " belongs to another configuration, which can not be continued with this one:\n" +
+          line_diff(value.at("config").get<std::string>(), config) +
+          "restore those lines, choose another output_dir, or set resume_from_checkpoint=never");
+    }
+    return {.step = value.at("step").get<int64_t>(),
+            .updates = value.at("updates").get<int64_t>(),
+            .num_tokens = value.at("num_tokens").get<int64_t>(),
+            .skipped_in_a_row = value.at("skipped_in_a_row").get<int64_t>(),
+            .run = mean_of(value.at("run_loss")),
+            .since_log = mean_of(value.at("logged_loss")),
+            .data = {.epoch = value.at("data").at("epoch").get<int64_t>(),
+                     .row = value.at("data").at("row").get<int64_t>()}};
+  } catch (const json::exception& error) {
+    throw std::runtime_error(where + " has a state that is not a training run's: " + error.what());
+  }
+}
+
+std::string line_diff(const std::string& old_text, const std::string& new_text) {
+  const std::vector<std::string> a = lines_of(old_text), b = lines_of(new_text);
+  // common[i][j]: the most lines that a from i on and b from j on have in common, in order.
+  std::vector<std::vector<int>> common(a.size() + 1, std::vector<int>(b.size() + 1));
+  for (size_t i = a.size(); i-- > 0;) {
+    for (size_t j = b.size(); j-- > 0;) {
+      common[i][j] =
+          a[i] == b[j] ? common[i + 1][j + 1] + 1 : std::max(common[i + 1][j], common[i][j + 1]);
+    }
+  }
+  std::string diff;
+  for (size_t i = 0, j = 0; i < a.size() || j < b.size();) {
+    if (i < a.size() && j < b.size() && a[i] == b[j]) {
+      ++i, ++j;
+    } else if (j == b.size() || (i < a.size() && common[i + 1][j] >= common[i][j + 1])) {
+      diff += "- " + a[i++] + "\n";
+    } else {
+      diff += "+ " + b[j++] + "\n";
+    }
+  }
+  return diff;
+}
+
+}  // namespace lathe
