@@ -58,13 +58,9 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
   if (config.train.eval_steps > 0 && config.data.eval.empty()) {
     refuse(resolved, "train.eval_steps", "train.eval_steps needs data.eval: there is nothing to evaluate on");
   }
-  if (config.train.global_batch_size > 0 && resolved.given("train.gradient_accumulation_steps")) {
+  if (config.train.global_batch_size > 0 && config.train.gradient_accumulation_steps > 1) {
     refuse(resolved, "train.global_batch_size",
            "train.global_batch_size and train.gradient_accumulation_steps both say how many rows make a step; keep one");
-  }
-  if (config.data.packing == "wrapped" && config.data.assistant_only_loss && resolved.given("data.assistant_only_loss")) {
-    refuse(resolved, "data.packing",
-           "data.packing wrapped cuts conversations anywhere and does not go with data.assistant_only_loss; use packing: bfd");
   }
 }
 
