@@ -4,8 +4,10 @@
 
 #include "parallel/group.h"
 
-// Ranks with one GPU each. Defined by nccl_group.cpp or, in a build without CUDA, by no_nccl.cpp,
-// which throws std::invalid_argument.
+// Ranks with one GPU each, over NCCL. Defined by nccl_group.cpp or, in a build without CUDA, by
+// no_nccl.cpp, which throws std::invalid_argument. Two promises of group.h are weaker here: NCCL
+// chooses the order of a sum (always the same one for the same layout), and different calls at the
+// ranks hang instead of being named.
 namespace lathe {
 
 // host: the same ranks on the CPU; it carries what NCCL needs to find its peers. device: this

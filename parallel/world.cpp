@@ -34,10 +34,12 @@ void run_threads(const WorldOptions& options, const Body& body) {
     ~Restore() { at::set_num_threads(threads); }
   } restore{before};
   const int threads = threads_for(options, own_cores(), std::max(1, options.ranks));
-  run_local(options.ranks, [&](std::unique_ptr<Group> group) {
+  const auto live = [&](std::unique_ptr<Group> group) {
     at::set_num_threads(threads);
     body(std::move(group));
-  });
+  };
+  if (options.device == "cuda") return live(solo_group(at::Device(at::kCUDA, 0)));
+  run_local(options.ranks, live);
 }
 
 void run_process(const WorldOptions& options, const Body& body) {
@@ -61,8 +63,12 @@ void run_process(const WorldOptions& options, const Body& body) {
 
 void run_world(const WorldOptions& options, const Body& body) {
   const std::string& backend = options.backend;
+  if (options.device != "cpu" && options.device != "cuda") {
+    throw std::invalid_argument(
+        fmt::format("parallel.device is \"{}\", expected cpu or cuda", options.device));
+  }
   if (backend == "auto" || backend == "local") {
-    if (options.device != "cpu" && options.ranks > 1) {
+    if (options.device == "cuda" && options.ranks != 1) {
       throw std::invalid_argument(
           fmt::format("parallel.backend={} with {} ranks works on the CPU only, but the device is "
                       "{}; start one process per GPU "

@@ -18,7 +18,7 @@ struct WorldOptions {
   int threads_per_rank = 0;    // 0: cores of this host / ranks on this host
   // mpi and nccl only: told of what the body threw, before this process ends its peers; returns
   // their exit code.
-  std::function<int(int rank, const std::exception& error)> on_failure;
+  std::function<int(int rank, const std::exception& error)> on_failure = nullptr;
 };
 
 // Runs body once per rank of this process, each with its world group: `ranks` threads for local,
