@@ -264,4 +264,10 @@ std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, int device) {
   return std::make_unique<NcclGroup>(std::move(host), device);
 }
 
+std::string nccl_version() {
+  int version = 0;
+  if (ncclGetVersion(&version) != ncclSuccess) return "unknown";
+  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
+
 }  // namespace lathe

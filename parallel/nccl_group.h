@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "parallel/group.h"
 
@@ -13,5 +14,7 @@ namespace lathe {
 // host: the same ranks on the CPU; it carries what NCCL needs to find its peers. device: this
 // rank's GPU.
 std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, int device);
+// "none" in a build without it.
+std::string nccl_version();
 
 }  // namespace lathe

@@ -43,20 +43,12 @@ void run_threads(const WorldOptions& options, const Body& body) {
 }
 
 void run_process(const WorldOptions& options, const Body& body) {
-  int rank = 0;
-  try {
-    const HostRanks host = mpi_host_ranks();
-    at::set_num_threads(threads_for(options, host.cores, host.size));
-    run_mpi([&](std::unique_ptr<Group> world) {
-      rank = world->rank();
-      if (options.backend == "nccl") world = nccl_group(std::move(world), host.rank);
-      body(std::move(world));
-    });
-  } catch (const std::exception& error) {
-    mpi_abort(options.on_failure ? options.on_failure(rank, error) : 70);
-  } catch (...) {
-    mpi_abort(70);
-  }
+  const HostRanks host = mpi_host_ranks();
+  at::set_num_threads(threads_for(options, host.cores, host.size));
+  run_mpi([&](std::unique_ptr<Group> world) {
+    if (options.backend == "nccl") world = nccl_group(std::move(world), host.rank);
+    body(std::move(world));
+  });
 }
 
 }  // namespace
