@@ -290,11 +290,24 @@ void mpi_start() {
     throw std::runtime_error("MPI: this library cannot live with threads");
 }
 
-void mpi_stop() { MPI_Finalize(); }
+void mpi_stop() {
+  if (std::uncaught_exceptions() == 0) MPI_Finalize();
+}
 
 void mpi_abort(int exit_code) {
-  MPI_Abort(MPI_COMM_WORLD, exit_code);
-  std::_Exit(exit_code);
+  int started = 0, stopped = 0;
+  MPI_Initialized(&started);
+  MPI_Finalized(&stopped);
+  if (started && !stopped) MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::_Exit(exit_code);  // which mpirun takes as the end of the world as well
+}
+
+std::string mpi_version() {
+  char version[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  MPI_Get_library_version(version, &length);
+  const std::string whole(version, length);
+  return whole.substr(0, whole.find_first_of(",\n"));
 }
 
 HostRanks mpi_host_ranks() {

@@ -2,19 +2,23 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "parallel/group.h"
 
 // The ranks that mpirun started, one process each, on CPU tensors. Defined by mpi_group.cpp or, in
-// a build without MPI, by no_mpi.cpp, where every function but mpi_stop throws
-// std::invalid_argument.
+// a build without MPI, by no_mpi.cpp, where what cannot be done throws std::invalid_argument.
 namespace lathe {
 
-// MPI_Init and MPI_Finalize, called by launch/ around everything else, on the main thread.
+// MPI_Init and MPI_Finalize, called by launch/ around everything else, on the main thread. While an
+// exception is on its way mpi_stop does nothing: it would wait for the peers, and mpi_abort has to
+// come.
 void mpi_start();
 void mpi_stop();
-// Ends all processes of the world at once, with this exit code.
+// Ends all processes of the world at once, with this exit code. May be called at any time.
 [[noreturn]] void mpi_abort(int exit_code);
+// The library's name and version; "none" in a build without it.
+std::string mpi_version();
 
 // This process among those on its host, and the cores that they may use together.
 struct HostRanks {

@@ -1,15 +1,20 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "parallel/group.h"
 
-// Ranks with one GPU each. Defined by nccl_group.cpp or, in a build without CUDA, by no_nccl.cpp,
-// which throws std::invalid_argument.
+// Ranks with one GPU each, over NCCL. Defined by nccl_group.cpp or, in a build without CUDA, by
+// no_nccl.cpp, which throws std::invalid_argument. Two promises of group.h are weaker here: NCCL
+// chooses the order of a sum (always the same one for the same layout), and different calls at the
+// ranks hang instead of being named.
 namespace lathe {
 
 // host: the same ranks on the CPU; it carries what NCCL needs to find its peers. device: this
 // rank's GPU.
 std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, int device);
+// "none" in a build without it.
+std::string nccl_version();
 
 }  // namespace lathe

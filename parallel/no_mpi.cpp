@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <stdexcept>
 
 #include "parallel/mpi_group.h"
@@ -15,7 +16,8 @@ namespace {
 
 void mpi_start() { refuse(); }
 void mpi_stop() {}
-void mpi_abort(int) { refuse(); }
+void mpi_abort(int exit_code) { std::_Exit(exit_code); }
+std::string mpi_version() { return "none"; }
 HostRanks mpi_host_ranks() { refuse(); }
 void run_mpi(const std::function<void(std::unique_ptr<Group>)>&) { refuse(); }
 

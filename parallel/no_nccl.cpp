@@ -9,4 +9,6 @@ std::unique_ptr<Group> nccl_group(std::unique_ptr<Group>, int) {
       "this build has no NCCL; build with `cmake --preset cuda`, or use parallel.device=cpu");
 }
 
+std::string nccl_version() { return "none"; }
+
 }  // namespace lathe

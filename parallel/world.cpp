@@ -34,35 +34,33 @@ void run_threads(const WorldOptions& options, const Body& body) {
     ~Restore() { at::set_num_threads(threads); }
   } restore{before};
   const int threads = threads_for(options, own_cores(), std::max(1, options.ranks));
-  run_local(options.ranks, [&](std::unique_ptr<Group> group) {
+  const auto live = [&](std::unique_ptr<Group> group) {
     at::set_num_threads(threads);
     body(std::move(group));
-  });
+  };
+  if (options.device == "cuda") return live(solo_group(at::Device(at::kCUDA, 0)));
+  run_local(options.ranks, live);
 }
 
 void run_process(const WorldOptions& options, const Body& body) {
-  int rank = 0;
-  try {
-    const HostRanks host = mpi_host_ranks();
-    at::set_num_threads(threads_for(options, host.cores, host.size));
-    run_mpi([&](std::unique_ptr<Group> world) {
-      rank = world->rank();
-      if (options.backend == "nccl") world = nccl_group(std::move(world), host.rank);
-      body(std::move(world));
-    });
-  } catch (const std::exception& error) {
-    mpi_abort(options.on_failure ? options.on_failure(rank, error) : 70);
-  } catch (...) {
-    mpi_abort(70);
-  }
+  const HostRanks host = mpi_host_ranks();
+  at::set_num_threads(threads_for(options, host.cores, host.size));
+  run_mpi([&](std::unique_ptr<Group> world) {
+    if (options.backend == "nccl") world = nccl_group(std::move(world), host.rank);
+    body(std::move(world));
+  });
 }
 
 }  // namespace
 
 void run_world(const WorldOptions& options, const Body& body) {
   const std::string& backend = options.backend;
+  if (options.device != "cpu" && options.device != "cuda") {
+    throw std::invalid_argument(
+        fmt::format("parallel.device is \"{}\", expected cpu or cuda", options.device));
+  }
   if (backend == "auto" || backend == "local") {
-    if (options.device != "cpu" && options.ranks > 1) {
+    if (options.device == "cuda" && options.ranks != 1) {
       throw std::invalid_argument(
           fmt::format("parallel.backend={} with {} ranks works on the CPU only, but the device is "
                       "{}; start one process per GPU "

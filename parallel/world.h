@@ -16,18 +16,15 @@ struct WorldOptions {
   int ranks = 1;               // local only: threads that act as ranks
   std::string device = "cpu";  // cpu | cuda
   int threads_per_rank = 0;    // 0: cores of this host / ranks on this host
-  // mpi and nccl only: told of what the body threw, before this process ends its peers; returns
-  // their exit code.
-  std::function<int(int rank, const std::exception& error)> on_failure;
 };
 
 // Runs body once per rank of this process, each with its world group: `ranks` threads for local,
 // once for MPI and NCCL (mpi_start must have been called). Sets ATen's threads for each rank.
 //
 // local: if a body throws, its peers throw PeerLost from their next (or current) collective, and
-// the first exception that is not PeerLost is thrown again here once all have ended. mpi, nccl: if
-// a body throws, on_failure is called and all processes of the world end with its code (70 without
-// it); nothing returns.
+// the first exception that is not PeerLost is thrown again here once all have ended. mpi, nccl:
+// what body throws is thrown again here at once, and the caller must end the world with mpi_abort,
+// as the peers wait.
 void run_world(const WorldOptions& options,
                const std::function<void(std::unique_ptr<Group>)>& body);
 

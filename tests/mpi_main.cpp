@@ -1,16 +1,17 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <cstring>
+#include <string>
 
 #include "parallel/mpi_group.h"
 #include "parallel/world.h"
 #include "tests/parallel/backends.h"
 
-// The suites of tests/parallel that are written over backends, with the processes of mpirun as ranks:
+// The suites of tests/parallel that are written over backends, with the processes of mpirun as
+// ranks:
 //   mpirun -np 4 parallel_mpi_tests [gtest flags]
 // and the ways in which a rank may end, for which the processes' exit code is the result:
-//   mpirun -np 4 parallel_mpi_tests throw | leave | leave_a_part
+//   mpirun -np 4 parallel_mpi_tests throw | leave | leave_a_part | throw_before_mpi
 namespace lathe {
 namespace {
 
@@ -20,19 +21,20 @@ int world_size() {
   return size;
 }
 
-WorldOptions options() {
-  WorldOptions chosen;
-  chosen.backend = "mpi";
-  // 71 is launch's code for a lost peer; 65 stands for any other cause.
-  chosen.on_failure = [](int rank, const std::exception& error) {
-    std::fprintf(stderr, "FATAL rank=%d cause=%s\n", rank, error.what());
-    return dynamic_cast<const PeerLost*>(&error) != nullptr ? 71 : 65;
-  };
-  return chosen;
+void run(const std::function<void(std::unique_ptr<Group>)>& body) {
+  try {
+    run_world({.backend = "mpi"}, body);
+  } catch (const PeerLost& lost) {
+    std::fprintf(stderr, "%s\n", lost.what());
+    mpi_abort(71);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    mpi_abort(65);
+  }
 }
 
 void end_badly(const std::string& how) {
-  run_world(options(), [&](std::unique_ptr<Group> world) {
+  run([&](std::unique_ptr<Group> world) {
     const std::unique_ptr<Group> part = world->split(0);
     world->barrier();
     if (world->rank() == 1) {
@@ -47,12 +49,13 @@ void end_badly(const std::string& how) {
 
 std::vector<Backend> backends() {
   const int size = world_size();
-  return {{"mpi" + std::to_string(size), size, [](const auto& body) { run_world(options(), body); }}};
+  return {{"mpi" + std::to_string(size), size, run}};
 }
 
 }  // namespace lathe
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string(argv[1]) == "throw_before_mpi") lathe::mpi_abort(64);
   lathe::mpi_start();
   if (argc == 2 && argv[1][0] != '-') {
     lathe::end_badly(argv[1]);

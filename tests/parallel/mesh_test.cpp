@@ -18,7 +18,6 @@ std::string mesh_error(int ranks, MeshShape shape) {
 }
 
 TEST(Mesh, NeighboursShareTpAndDpRunsAcross) {
-  spawn(6, [](Group&) {});
   spawn_mesh(6, {.dp = 3, .tp = 2}, [](Mesh& mesh) {
     const int rank = mesh.world().rank();
     EXPECT_EQ(mesh.world().size(), 6);
