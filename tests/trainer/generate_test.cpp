@@ -1,0 +1,223 @@
+#include "trainer/generate/generate.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/shared.h"
+#include "trainer/hf_folder.h"
+#include "trainer/json_fields.h"
+
+namespace lathe {
+namespace {
+
+using Finish = GenerateResult::Finish;
+using testing::HasSubstr;
+
+// The models are so small that a second thread only waits; on a busy machine it waits fifty times
+// as long as the work takes.
+class Generate : public testing::Test {
+ protected:
+  Generate() { at::set_num_threads(1); }
+  ~Generate() override { at::set_num_threads(threads_); }
+
+ private:
+  int threads_ = at::get_num_threads();
+};
+
+// Random weights, large enough that the distribution is far from flat.
+std::unique_ptr<Model> tiny_model(int64_t max_positions = 64) {
+  ModelConfig config = parse_model_config(
+      R"({"model_type": "llama", "vocab_size": 40, "hidden_size": 16, "intermediate_size": 24,
+          "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.4})",
+      "tiny");
+  config.max_position_embeddings = max_positions;
+  std::unique_ptr<Model> model = make_model(config, at::kFloat, at::kCPU);
+  initialize(*model, 3);
+  return model;
+}
+
+// Prompts of 1 to 9 tokens; every kind of option.
+std::vector<GenerateRequest> mixed_requests(size_t count) {
+  std::vector<GenerateRequest> requests(count);
+  for (size_t i = 0; i < count; ++i) {
+    for (size_t j = 0; j <= (i * 5) % 9; ++j)
+      requests[i].prompt.push_back(static_cast<int64_t>((i * 7 + j * 11) % 40));
+    SamplingOptions& o = requests[i].options;
+    o.max_new_tokens = static_cast<int64_t>(3 + (i * 3) % 14);
+    o.seed = i;
+    o.stop_ids = {5};
+    o.temperature = i % 3 == 0 ? 0 : 0.8;
+    o.top_k = i % 3 == 1 ? 12 : 0;
+    o.top_p = i % 2 == 0 ? 0.9 : 1;
+    o.repetition_penalty = i % 4 == 3 ? 1.2 : 1;
+  }
+  return requests;
+}
+
+TEST_F(Generate, GivesEachRequestWhatItGetsAlone) {
+  const std::unique_ptr<Model> model = tiny_model();
+  const std::vector<GenerateRequest> requests = mixed_requests(14);
+  std::vector<GenerateResult> alone;
+  for (const GenerateRequest& request : requests) alone.push_back(generate(*model, {request})[0]);
+  int compared = 0;
+  for (const int64_t max_batch : {1, 3, 5, 64}) {
+    const std::vector<GenerateResult> together = generate(*model, requests, max_batch);
+    ASSERT_EQ(together.size(), requests.size());
+    for (size_t i = 0; i < requests.size(); ++i) {
+      EXPECT_EQ(together[i].ids, alone[i].ids) << "request " << i << ", max_batch " << max_batch;
+      EXPECT_NEAR(together[i].logprob, alone[i].logprob, 1e-4);
+      EXPECT_EQ(together[i].finish, alone[i].finish);
+      ++compared;
+    }
+  }
+  EXPECT_EQ(compared, 56);
+}
+
+// The plain way: the whole sequence again for every token, no cache.
+std::vector<int64_t> greedy_without_cache(Model& model, std::vector<int64_t> ids, int64_t count) {
+  const size_t prompt = ids.size();
+  for (int64_t i = 0; i < count; ++i) {
+    const auto length = static_cast<int64_t>(ids.size());
+    Batch batch;
+    batch.tokens = at::tensor(ids, at::kLong);
+    batch.positions = at::arange(length);
+    batch.cu_seqlens = {0, length};
+    const at::NoGradGuard no_grad;
+    ids.push_back(
+        model.logits(model.hidden(batch).narrow(0, length - 1, 1)).argmax().item<int64_t>());
+  }
+  return {ids.begin() + static_cast<int64_t>(prompt), ids.end()};
+}
+
+TEST_F(Generate, EqualsThePlainWayWithoutACache) {
+  const std::unique_ptr<Model> model = tiny_model();
+  for (const std::vector<int64_t>& prompt :
+       {std::vector<int64_t>{7}, {1, 2, 3}, {30, 30, 12, 9, 4, 4, 1}}) {
+    GenerateRequest request{.prompt = prompt, .options = {.max_new_tokens = 20}};
+    EXPECT_EQ(generate(*model, {request})[0].ids, greedy_without_cache(*model, prompt, 20));
+  }
+}
+
+// Continuation ids may split from the reference where its two best tokens lie within `gap`;
+// log-probabilities of equal ids agree within 1e-4 a token.
+void expect_reference(const GenerateResult& result, const Json& ids, double sum_logp,
+                      double min_gap, const std::string& what) {
+  if (result.ids != ids.get<std::vector<int64_t>>()) {
+    EXPECT_LT(min_gap, 1e-3) << what << ": splits although no two tokens were close";
+    return;
+  }
+  EXPECT_NEAR(result.logprob, sum_logp, 1e-4 * std::max<double>(10, double(ids.size()))) << what;
+}
+
+TEST_F(Generate, GivesTheReferencesGreedyText) {
+  if (!have_shared("fixtures/generation")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  int cases = 0, stopped = 0;
+  for (const auto& [name, folder] : {std::pair("llama", "fixtures/models/llama"),
+                                     std::pair("stories260K", "data/models/stories260K-hf")}) {
+    const std::string path = shared_path(std::string("fixtures/generation/") + name + ".json");
+    const Json fixture = Json::parse(read_text_file(path, 1 << 24));
+    const std::unique_ptr<Model> model = load_model(shared_path(folder), at::kFloat, at::kCPU);
+    for (const char* kind : {"greedy_no_eos", "greedy_eos", "greedy_two_eos"}) {
+      const Json& group = fixture[kind];
+      const Json& items = group.is_array() ? group : group["cases"];
+      std::vector<GenerateRequest> requests;
+      for (const Json& item : items) {
+        GenerateRequest request{.prompt = item["prompt_ids"],
+                                .options = {.max_new_tokens = fixture["max_new_tokens"]}};
+        if (group.is_object())
+          request.options.stop_ids = group["eos_token_id"].get<std::vector<int64_t>>();
+        requests.push_back(request);
+      }
+      const std::vector<GenerateResult> results = generate(*model, requests, 5);
+      for (size_t i = 0; i < results.size(); ++i, ++cases) {
+        const std::string what = std::string(name) + " " + kind + " " + std::to_string(i);
+        expect_reference(results[i], items[i]["continuation_ids"], items[i]["sum_logp"],
+                         items[i]["min_top2_gap"], what);
+        const bool full =
+            results[i].ids.size() == static_cast<size_t>(requests[i].options.max_new_tokens);
+        if (!full) {
+          EXPECT_EQ(results[i].finish, Finish::kStop) << what;
+        }
+        stopped += results[i].finish == Finish::kStop;
+      }
+    }
+  }
+  EXPECT_EQ(cases, 48);
+  EXPECT_GT(stopped, 10);
+}
+
+TEST_F(Generate, TellsTheReferencesStories) {
+  if (!have_shared("fixtures/stories")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const Json fixture =
+      Json::parse(read_text_file(shared_path("fixtures/stories/greedy.json"), 1 << 24));
+  const std::unique_ptr<Model> model =
+      load_model(shared_path("data/models/stories260K-hf"), at::kFloat, at::kCPU);
+  std::vector<GenerateRequest> requests;
+  for (const Json& item : fixture["cases"])
+    requests.push_back({.prompt = item["prompt_ids"], .options = {.max_new_tokens = 200}});
+  const std::vector<GenerateResult> results = generate(*model, requests);
+  ASSERT_EQ(results.size(), 5u);
+  for (size_t i = 0; i < results.size(); ++i) {
+    const Json& item = fixture["cases"][i];
+    expect_reference(results[i], item["greedy_ids"], item["sum_logp"], item["min_top2_gap"],
+                     "story " + std::to_string(i));
+  }
+}
+
+TEST_F(Generate, StopsAtAStopIdOrAtTheLength) {
+  const std::unique_ptr<Model> model = tiny_model();
+  GenerateRequest request{.prompt = {7}, .options = {.max_new_tokens = 12}};
+  const GenerateResult whole = generate(*model, {request})[0];
+  EXPECT_EQ(whole.ids.size(), 12u);
+  EXPECT_EQ(whole.finish, Finish::kLength);
+  request.options.stop_ids = {39, whole.ids[4]};
+  const GenerateResult cut = generate(*model, {request})[0];
+  EXPECT_EQ(cut.finish, Finish::kStop);
+  EXPECT_EQ(cut.ids.back(), whole.ids[4]) << "the stop id is part of the result";
+  EXPECT_LE(cut.ids.size(), 5u);
+  request.options.max_new_tokens = 0;
+  EXPECT_TRUE(generate(*model, {request})[0].ids.empty());
+  EXPECT_TRUE(generate(*model, {}).empty());
+}
+
+TEST_F(Generate, StopsWhereTheModelsPositionsEnd) {
+  const std::unique_ptr<Model> model = tiny_model(10);
+  GenerateRequest request{.prompt = {1, 2, 3, 4}, .options = {.max_new_tokens = 100}};
+  EXPECT_EQ(generate(*model, {request})[0].ids.size(), 6u);
+  request.prompt.assign(10, 1);
+  EXPECT_TRUE(generate(*model, {request})[0].ids.empty());
+}
+
+TEST_F(Generate, TellsEveryTokenAsItComes) {
+  const std::unique_ptr<Model> model = tiny_model();
+  const std::vector<GenerateRequest> requests = mixed_requests(5);
+  std::vector<std::vector<int64_t>> told(5);
+  const auto results = generate(*model, requests, 2,
+                                [&](size_t request, int64_t id) { told[request].push_back(id); });
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(told[i], results[i].ids);
+}
+
+TEST_F(Generate, NamesTheRequestAtFault) {
+  const std::unique_ptr<Model> model = tiny_model();
+  const auto refusal = [&](const GenerateRequest& bad, int64_t max_batch = 4) -> std::string {
+    try {
+      generate(*model, {{.prompt = {1}, .options = {}}, bad}, max_batch);
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_THAT(refusal({}), HasSubstr("request 1: the prompt has no token"));
+  EXPECT_THAT(refusal({.prompt = {40}, .options = {}}), HasSubstr("request 1: the prompt's id 40"));
+  EXPECT_THAT(refusal({.prompt = {-1}, .options = {}}), HasSubstr("id -1"));
+  EXPECT_THAT(refusal({.prompt = std::vector<int64_t>(65, 1), .options = {}}),
+              HasSubstr("65 tokens but max_position_embeddings is 64"));
+  EXPECT_THAT(refusal({.prompt = {1}, .options = {.temperature = -1}}),
+              HasSubstr("request 1: temperature"));
+  EXPECT_THAT(refusal({.prompt = {1}, .options = {}}, 0), HasSubstr("max_batch is 0"));
+}
+
+}  // namespace
+}  // namespace lathe
