@@ -63,9 +63,16 @@ int64_t longest(const std::vector<int64_t>& cu_seqlens) {
 
 // Calls work(begin, end, head) for every head of every document, among threads.
 template <typename Work>
-void for_each_head(const std::vector<int64_t>& cu_seqlens, int64_t heads, const Work& work) {
-  const auto documents = static_cast<int64_t>(cu_seqlens.size()) - 1;
-  at::parallel_for(0, documents * heads, 1, [&](int64_t first, int64_t last) {
+void for_each_head(const std::vector<int64_t>& cu_seqlens, const Shape& shape, const Work& work) {
+  const auto documents = static_cast<int64_t>(cu_seqlens.size()) - 1, heads = shape.heads;
+  int64_t total = 0;  // multiplications of one head, about
+  for (int64_t d = 0; d < documents; ++d) {
+    const int64_t length = cu_seqlens[d + 1] - cu_seqlens[d];
+    total += length * length * shape.width;
+  }
+  // Below some 300K multiplications a second thread costs more than it brings.
+  const int64_t grain = 1 + 300000 * documents / std::max<int64_t>(1, total);
+  at::parallel_for(0, documents * heads, grain, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       work(cu_seqlens[i / heads], cu_seqlens[i / heads + 1], i % heads);
     }
@@ -95,7 +102,7 @@ std::pair<at::Tensor, at::Tensor> cpu_attention(const at::Tensor& q_TQD, const a
   at::Tensor out = at::empty_like(q_TQD);
   at::Tensor lse = at::empty({shape.heads, shape.tokens}, q_TQD.options());
   const int64_t D = shape.width;
-  for_each_head(cu_seqlens, shape.heads, [&](int64_t begin, int64_t end, int64_t head) {
+  for_each_head(cu_seqlens, shape, [&](int64_t begin, int64_t end, int64_t head) {
     const Matrix q = Shape::rows(q_TQD, begin, head), o = Shape::rows(out, begin, head);
     const Matrix k = Shape::rows(k_TKD, begin, shape.kv_head(head));
     const Matrix v = Shape::rows(v_TKD, begin, shape.kv_head(head));
@@ -120,7 +127,7 @@ AttentionGradients cpu_attention_backward(const at::Tensor& dout_TQD, const at::
   const int64_t D = shape.width, group = shape.heads / shape.kv_heads;
   // Keys' and values' gradients per query head, summed over the group at the end.
   at::Tensor dq = at::empty_like(q_TQD), dk = at::empty_like(q_TQD), dv = at::empty_like(q_TQD);
-  for_each_head(cu_seqlens, shape.heads, [&](int64_t begin, int64_t end, int64_t head) {
+  for_each_head(cu_seqlens, shape, [&](int64_t begin, int64_t end, int64_t head) {
     const auto of = [&](const at::Tensor& x) { return Shape::rows(x, begin, head); };
     const Matrix q = of(q_TQD), o = of(out_TQD), d_o = of(dout_TQD);
     const Matrix d_q = of(dq), d_k = of(dk), d_v = of(dv);
