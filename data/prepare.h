@@ -13,7 +13,7 @@
 namespace lathe {
 
 struct PrepareOptions {
-  std::vector<std::string> files;   // expanded
+  std::vector<std::string> files;  // expanded
   Shape shape = Shape::kAuto;
   std::string chat_template = "chatml";
   bool assistant_only_loss = true;  // messages: train on what the assistant says only
@@ -24,22 +24,27 @@ struct PrepareOptions {
 };
 
 struct PrepareReport {
-  int64_t read = 0, kept = 0, cut = 0;       // records; cut: longer than max_length
-  int64_t all_masked = 0, empty = 0;         // dropped: nothing left to train on | no token
+  int64_t read = 0, kept = 0, cut = 0;  // records; cut: longer than max_length
+  int64_t all_masked = 0,
+          empty = 0;  // dropped: nothing left to train on | no token; read = kept + these
   int64_t tokens = 0, targets = 0;
   std::string shape_reason;
-  std::vector<std::string> first_dropped;    // up to 5 "file:line: why"
+  std::vector<std::string> first_dropped;  // up to 5 "file:line: why"
 };
 
-// progress(bytes done, bytes in all, records) is called now and then from the calling thread; may be empty.
+// progress(bytes done, bytes in all, records) is called now and then from the calling thread; may
+// be empty.
 using PrepareProgress = std::function<void(int64_t, int64_t, int64_t)>;
 
-// Writes folder (made anew under a temporary name, renamed when complete). Byte-identical for any number of threads.
-PrepareReport prepare(const PrepareOptions& options, const Tokenizer& tokenizer, const std::string& folder,
-                      const PrepareProgress& progress = {});
+// All files must have one shape. Throws std::invalid_argument when no record is kept or folder is
+// there already. Writes folder (made anew under a temporary name, renamed when complete).
+// Byte-identical for any number of threads.
+PrepareReport prepare(const PrepareOptions& options, const Tokenizer& tokenizer,
+                      const std::string& folder, const PrepareProgress& progress = {});
 
-// Where train keeps what it prepared: <cache>/<hash of file names, sizes, modification times, contents' xxh64, tokenizer,
-// template, options>.
+// 16 hex digits over what decides the tokens: the files' contents in order (not their names or
+// times), the options that shape tokens (not threads), tokenizer and template. Where train keeps
+// what it prepared: <cache>/<cache_key>.
 std::string cache_key(const PrepareOptions& options, const Tokenizer& tokenizer);
 
 }  // namespace lathe
