@@ -29,8 +29,13 @@ bool surely_inert(uint32_t c) {
   return c < 0x300 || (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x2010 && c <= 0x2027);
 }
 
+// Compatibility mappings (full-width forms and the like) have a type and are none of NFC's
+// business.
 bool inert_nfc(uint32_t c) {
-  return surely_inert(c) || (!joins_previous(c) && property(c).decomp_seqindex == UINT16_MAX);
+  if (surely_inert(c)) return true;
+  const utf8proc_property_t& p = property(c);
+  const bool canonical = p.decomp_seqindex != UINT16_MAX && p.decomp_type == 0;
+  return !canonical && !joins_previous(c);
 }
 
 int options_of(UnicodeForm form) {
