@@ -73,6 +73,7 @@ void Bpe::find_starts(const TokenizerSpec& spec) {
     for (const char byte : text) pieces.push_back(byte_ids_[static_cast<unsigned char>(byte)]);
     if (std::find(pieces.begin(), pieces.end(), -1) != pieces.end()) continue;
     bool alone = edges.in_order || c < 0x80;
+    int64_t last_rank = -1;
     while (pieces.size() > 1) {
       size_t best = 0;
       const Joined* joined = nullptr;
@@ -83,10 +84,15 @@ void Bpe::find_starts(const TokenizerSpec& spec) {
       if (!joined) break;
       if (best == 0 && edges.as_right[pieces.front()] < joined->rank) alone = false;
       if (best + 2 == pieces.size() && edges.as_left[pieces.back()] < joined->rank) alone = false;
+      last_rank = joined->rank;
       pieces[best] = joined->id;
       pieces.erase(pieces.begin() + static_cast<std::ptrdiff_t>(best) + 1);
     }
-    if (!alone) continue;
+    // The pieces at the edges that stay must not be taken before the last merge inside either: what
+    // is behind them would lie open.
+    const bool early =
+        edges.as_right[pieces.front()] < last_rank || edges.as_left[pieces.back()] < last_rank;
+    if (!alone || early) continue;
     if (pieces.size() == 1) {
       starts_[c] = pieces[0];
     } else {

@@ -23,6 +23,19 @@ std::string with_marks(std::string_view text) {
   return result;
 }
 
+// The bytes that a token stands for in the raw text; none if it can not come from any.
+std::optional<std::string> raw_bytes(const std::string& token, bool byte_level) {
+  return byte_level ? bytes_of(token) : std::optional(with_spaces(token));
+}
+
+std::vector<std::string> tokens_of(const TokenizerSpec& spec, bool byte_level) {
+  std::vector<std::string> tokens;
+  for (const VocabToken& token : spec.vocab) {
+    if (auto bytes = raw_bytes(token.token, byte_level)) tokens.push_back(std::move(*bytes));
+  }
+  return tokens;
+}
+
 bool is_space_to_mark(const NormalizerStep& step) {
   return step.kind == NormalizerStep::Kind::kReplace && step.pattern == " " &&
          step.content == kMark;
@@ -71,14 +84,16 @@ std::unique_ptr<FastPath> FastPath::make(const TokenizerSpec& spec, const Bpe& b
 }
 
 FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape)
-    : bpe_(bpe), shape_(shape) {
+    : bpe_(bpe),
+      shape_(shape),
+      ignore_merges_(spec.ignore_merges),
+      neighbours_(tokens_of(spec, shape.pattern.has_value())) {
   const bool byte_level = shape_.pattern.has_value();
   if (byte_level) splitter_.emplace(*shape_.pattern);
   int32_t highest = 0;
   for (const VocabToken& token : spec.vocab) highest = std::max(highest, token.id);
   lengths_.assign(static_cast<size_t>(highest) + 1, 0);
   words_ = WordTable(spec.vocab.size());
-  std::vector<std::string> tokens;
   std::vector<Symbol> symbols;
   for (const VocabToken& token : spec.vocab) {
     const std::optional<std::string> model_bytes =
@@ -88,14 +103,12 @@ FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape
     lengths_[token.id] = !byte_level && byte_of_fallback_token(token.token) >= 0
                              ? 1
                              : static_cast<uint32_t>(bytes.size());
-    if (!byte_level) tokens.push_back(bytes);
     if (bytes.size() > ShortKey::kMaxBytes) continue;
     symbols.clear();
     // A word that is a token is not always encoded as that token.
     bpe_.encode(*model_bytes, symbols);
     if (symbols.size() == 1 && symbols[0].id == token.id) words_.set(bytes, token.id);
   }
-  if (!byte_level) neighbours_.emplace(tokens);
 }
 
 bool FastPath::leading_space(std::string_view text, bool at_start) const {
@@ -115,53 +128,72 @@ bool FastPath::leading_space(std::string_view text, bool at_start) const {
 bool FastPath::encode(std::string_view text, bool at_start, std::vector<int32_t>& ids) const {
   if (text.empty()) return true;
   if (shape_.nfc && !surely_nfc(text)) return false;
-  if (neighbours_ && text.find(kMark) != std::string_view::npos) return false;
+  if (!splitter_ && text.find(kMark) != std::string_view::npos) return false;
   ids.reserve(ids.size() + text.size() / 3 + 16);
   std::unique_ptr<WordCache> cache = take_cache();
-  const char* end = text.data() + text.size();
+  Batch batch{*cache, ids, 0, {}};
+  const char* p = text.data();
+  const char* end = p + text.size();
+  std::string first;
   if (splitter_) {
-    for (const char* p = text.data(); p < end;) {
+    while (p < end) {
       const char* next = splitter_->word_end(p, end);
-      encode_word(p, static_cast<size_t>(next - p), end, *cache, ids);
+      // Long words of other scripts are cut; ignore_merges looks at whole words, so there they stay
+      // whole.
+      if (static_cast<signed char>(next[-1]) >= 0 || ignore_merges_) {
+        add_word(p, static_cast<size_t>(next - p), end, batch);
+      } else {
+        add_parts(p, next, end, batch);
+      }
       p = next;
     }
   } else {
-    encode_parts(text, leading_space(text, at_start), *cache, ids);
+    if (leading_space(text, at_start)) {
+      // The space that was put there and the part it may join.
+      p = neighbours_.part_end(p, end);
+      first.append(" ").append(text.data(), p);
+      add_parts(first.data(), first.data() + first.size(), first.data() + first.size(), batch);
+    }
+    add_parts(p, end, end, batch);
   }
+  encode_batch(batch);
   give_back(std::move(cache));
   return true;
 }
 
-void FastPath::encode_parts(std::string_view text, bool leading_space, WordCache& cache,
-                            std::vector<int32_t>& ids) const {
-  const char* p = text.data();
-  const char* end = p + text.size();
-  if (leading_space) {
-    // The space that was put there and the part it may join.
-    const std::string first = " " + std::string(p, neighbours_->part_end(p, end));
-    const char* q = first.data();
-    while (q < first.data() + first.size()) {
-      const char* next = neighbours_->part_end(q, first.data() + first.size());
-      encode_word(q, static_cast<size_t>(next - q), next, cache, ids);
-      q = next;
-    }
-    p += first.size() - 1;
-  }
+inline void FastPath::add_parts(const char* p, const char* end, const char* readable,
+                                Batch& batch) const {
   while (p < end) {
-    const char* next = neighbours_->part_end(p, end);
-    encode_word(p, static_cast<size_t>(next - p), end, cache, ids);
+    const char* next = neighbours_.part_end(p, end);
+    add_word(p, static_cast<size_t>(next - p), readable, batch);
     p = next;
   }
 }
 
-inline void FastPath::encode_word(const char* word, size_t size, const char* readable,
-                                  WordCache& cache, std::vector<int32_t>& ids) const {
+inline void FastPath::add_word(const char* word, size_t size, const char* readable,
+                               Batch& batch) const {
+  Batch::Word& entry = batch.words[batch.count];
+  entry.begin = word;
+  entry.size = size;
   if (size <= ShortKey::kMaxBytes) {
-    const ShortKey key = ShortKey::of(word, size, readable);
-    const int32_t id = words_.find(key, key.hash());
-    if (id >= 0) return ids.push_back(id);
+    entry.key = ShortKey::of(word, size, readable);
+    entry.place = words_.place(entry.key);
+    words_.prefetch(entry.place);
   }
-  encode_uncommon({word, size}, cache, ids);
+  if (++batch.count == Batch::kSize) encode_batch(batch);
+}
+
+void FastPath::encode_batch(Batch& batch) const {
+  for (size_t i = 0; i < batch.count; ++i) {
+    const Batch::Word& word = batch.words[i];
+    const int32_t id = word.size <= ShortKey::kMaxBytes ? words_.find(word.key, word.place) : -1;
+    if (id >= 0) {
+      batch.ids.push_back(id);
+    } else {
+      encode_uncommon({word.begin, word.size}, batch.cache, batch.ids);
+    }
+  }
+  batch.count = 0;
 }
 
 void FastPath::encode_uncommon(std::string_view word, WordCache& cache,

@@ -40,10 +40,24 @@ class FastPath {
   static std::optional<Shape> shape_of(const TokenizerSpec& spec);
   FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape);
 
-  void encode_parts(std::string_view text, bool leading_space, WordCache& cache,
-                    std::vector<int32_t>& ids) const;
-  void encode_word(const char* word, size_t size, const char* readable, WordCache& cache,
-                   std::vector<int32_t>& ids) const;
+  // Words on their way: looked up a batch at a time, so that their places in the table are fetched
+  // together.
+  struct Batch {
+    static constexpr size_t kSize = 32;
+    struct Word {
+      const char* begin;
+      size_t size;
+      ShortKey key;
+      size_t place;
+    };
+    WordCache& cache;
+    std::vector<int32_t>& ids;
+    size_t count = 0;
+    Word words[kSize];
+  };
+  void add_word(const char* word, size_t size, const char* readable, Batch& batch) const;
+  void add_parts(const char* p, const char* end, const char* readable, Batch& batch) const;
+  void encode_batch(Batch& batch) const;
   void encode_uncommon(std::string_view word, WordCache& cache, std::vector<int32_t>& ids) const;
   void merge(std::string_view word, std::vector<int32_t>& ids) const;
 
@@ -53,8 +67,9 @@ class FastPath {
 
   const Bpe& bpe_;
   const Shape shape_;
+  const bool ignore_merges_;
   std::optional<Splitter> splitter_;
-  std::optional<Neighbours> neighbours_;
+  Neighbours neighbours_;
   WordTable words_;  // that are one token; spaces written as spaces
   std::vector<uint32_t> lengths_;
   mutable std::mutex mutex_;

@@ -134,8 +134,10 @@ NormalizedText to_lower_case(NormalizedText from) {
 }
 
 NormalizedText without_marks(NormalizedText from) {
-  return map_characters(
-      from, [](uint32_t c, std::string&) { return property(c).category == UTF8PROC_CATEGORY_MN; });
+  return map_characters(from, [](uint32_t c, std::string&) {
+    const utf8proc_propval_t kind = property(c).category;
+    return kind >= UTF8PROC_CATEGORY_MN && kind <= UTF8PROC_CATEGORY_ME;
+  });
 }
 
 }  // namespace lathe

@@ -61,8 +61,10 @@ class WordTable {
       at = (at + 1) & (slots_.size() - 1);
     slots_[at] = {key, id};
   }
-  int32_t find(const ShortKey& key, uint64_t hash) const {
-    size_t at = hash & (slots_.size() - 1);
+  size_t place(const ShortKey& key) const { return key.hash() & (slots_.size() - 1); }
+  void prefetch(size_t place) const { __builtin_prefetch(&slots_[place]); }
+  int32_t find(const ShortKey& key, size_t place) const {
+    size_t at = place;
     while (!same(slots_[at].key, key)) {
       if (slots_[at].key.high == 0) return -1;
       at = (at + 1) & (slots_.size() - 1);
@@ -71,7 +73,7 @@ class WordTable {
   }
 
  private:
-  struct Slot {
+  struct alignas(32) Slot {
     ShortKey key;  // high 0: empty (a word has at least one byte)
     int32_t id;
   };
