@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/tokenize/unicode.h"
 #include "data/tokenize/unicode_forms.h"
 #include "data/tokenize/vocabulary.h"
 
@@ -109,6 +110,7 @@ FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape
     bpe_.encode(*model_bytes, symbols);
     if (symbols.size() == 1 && symbols[0].id == token.id) words_.set(bytes, token.id);
   }
+  find_characters();
 }
 
 bool FastPath::leading_space(std::string_view text, bool at_start) const {
@@ -161,11 +163,39 @@ bool FastPath::encode(std::string_view text, bool at_start, std::vector<int32_t>
   return true;
 }
 
+void FastPath::find_characters() {
+  characters_.assign(0x10000, -1);
+  std::vector<Symbol> symbols;
+  std::string text;
+  for (uint32_t c = 0x80; c < 0x10000; ++c) {
+    text.clear();
+    symbols.clear();
+    append_utf8(c, text);
+    bpe_.encode(text, symbols);
+    if (symbols.size() == 1) {
+      characters_[c] = symbols[0].id;
+      continue;
+    }
+    characters_[c] = -2 - static_cast<int32_t>(lists_.size());
+    lists_.push_back(static_cast<int32_t>(symbols.size()));
+    for (const Symbol& symbol : symbols) lists_.push_back(symbol.id);
+  }
+}
+
 inline void FastPath::add_parts(const char* p, const char* end, const char* readable,
                                 Batch& batch) const {
   while (p < end) {
     const char* next = neighbours_.part_end(p, end);
-    add_word(p, static_cast<size_t>(next - p), readable, batch);
+    const auto size = static_cast<size_t>(next - p);
+    if ((size == 2 || size == 3) && utf8_length(*p) == size) {
+      Batch::Word& word = batch.words[batch.count];
+      const char* character = p;
+      word.size = 0;
+      word.id = characters_[next_code_point(character)];
+      if (++batch.count == Batch::kSize) encode_batch(batch);
+    } else {
+      add_word(p, size, readable, batch);
+    }
     p = next;
   }
 }
@@ -184,29 +214,37 @@ inline void FastPath::add_word(const char* word, size_t size, const char* readab
 }
 
 void FastPath::encode_batch(Batch& batch) const {
-  for (size_t i = 0; i < batch.count; ++i) {
-    const Batch::Word& word = batch.words[i];
-    const int32_t id = word.size <= ShortKey::kMaxBytes ? words_.find(word.key, word.place) : -1;
-    if (id >= 0) {
-      batch.ids.push_back(id);
+  for (Batch::Word* word = batch.words; word < batch.words + batch.count; ++word) {
+    if (word->size == 0) continue;
+    word->id = word->size <= ShortKey::kMaxBytes ? words_.find(word->key, word->place) : -1;
+    if (word->id >= 0 || word->size > WordKey::kMaxBytes) continue;
+    word->entry = &batch.cache.entry(WordCache::key_of({word->begin, word->size}));
+    __builtin_prefetch(word->entry);
+  }
+  for (const Batch::Word* word = batch.words; word < batch.words + batch.count; ++word) {
+    if (word->id >= 0) {
+      batch.ids.push_back(word->id);
+    } else if (word->size == 0) {
+      const int32_t* list = &lists_[static_cast<size_t>(-2 - word->id)];
+      batch.ids.insert(batch.ids.end(), list + 1, list + 1 + list[0]);
     } else {
-      encode_uncommon({word.begin, word.size}, batch.cache, batch.ids);
+      encode_uncommon(*word, batch.ids);
     }
   }
   batch.count = 0;
 }
 
-void FastPath::encode_uncommon(std::string_view word, WordCache& cache,
-                               std::vector<int32_t>& ids) const {
-  if (word.size() > WordKey::kMaxBytes) return merge(word, ids);
-  const WordKey key = WordCache::key_of(word);
-  WordCache::Entry& entry = cache.entry(key);
+void FastPath::encode_uncommon(const Batch::Word& word, std::vector<int32_t>& ids) const {
+  const std::string_view text(word.begin, word.size);
+  if (word.size > WordKey::kMaxBytes) return merge(text, ids);
+  const WordKey key = WordCache::key_of(text);
+  WordCache::Entry& entry = *word.entry;
   if (entry.num_ids > 0 && entry.key == key) {
     ids.insert(ids.end(), entry.ids, entry.ids + entry.num_ids);
     return;
   }
   const size_t before = ids.size();
-  merge(word, ids);
+  merge(text, ids);
   const size_t count = ids.size() - before;
   if (count > WordCache::kMaxIds) return;
   entry.key = key;

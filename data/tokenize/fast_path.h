@@ -46,9 +46,11 @@ class FastPath {
     static constexpr size_t kSize = 32;
     struct Word {
       const char* begin;
-      size_t size;
+      size_t size;  // 0: the id is known already
       ShortKey key;
       size_t place;
+      int32_t id;
+      WordCache::Entry* entry;
     };
     WordCache& cache;
     std::vector<int32_t>& ids;
@@ -58,7 +60,8 @@ class FastPath {
   void add_word(const char* word, size_t size, const char* readable, Batch& batch) const;
   void add_parts(const char* p, const char* end, const char* readable, Batch& batch) const;
   void encode_batch(Batch& batch) const;
-  void encode_uncommon(std::string_view word, WordCache& cache, std::vector<int32_t>& ids) const;
+  void encode_uncommon(const Batch::Word& word, std::vector<int32_t>& ids) const;
+  void find_characters();
   void merge(std::string_view word, std::vector<int32_t>& ids) const;
 
   // Caches are handed out one per call and come back: no two threads share one.
@@ -72,6 +75,9 @@ class FastPath {
   Neighbours neighbours_;
   WordTable words_;  // that are one token; spaces written as spaces
   std::vector<uint32_t> lengths_;
+  // What each of U+0080 ... U+FFFF is by itself: a token, or -2 - i: the tokens at lists_[i], their
+  // number first.
+  std::vector<int32_t> characters_, lists_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<WordCache>> caches_;
 };

@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <stdexcept>
 
@@ -91,6 +92,11 @@ NormalizedText map_characters(const NormalizedText& from, Change change) {
 bool surely_nfc(std::string_view text) {
   const char* end = text.data() + text.size();
   for (const char* p = text.data(); p < end;) {
+    for (uint64_t eight; end - p >= 8; p += 8) {
+      std::memcpy(&eight, p, 8);
+      if (eight & 0x8080808080808080u) break;
+    }
+    if (p == end) break;
     if (static_cast<unsigned char>(*p) < 0xCC) {  // below U+0300
       ++p;
     } else if (!inert_nfc(next_code_point(p))) {

@@ -28,12 +28,15 @@ struct ShortKey {
 
   // readable: up to where the text may be read (not all of it is the word).
   static ShortKey of(const char* word, size_t size, const char* readable) {
+    // Sixteen bytes of ones, then of zeros: what begins size bytes before the zeros keeps the word.
+    static constexpr uint64_t kKeep[4] = {~uint64_t{0}, ~uint64_t{0}, 0, 0};
     ShortKey key{0, 0};
     if (readable - word >= 16) {
+      ShortKey keep;
       std::memcpy(&key, word, 16);
-      const uint64_t bits = 8 * size;
-      key.low &= size >= 8 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1;
-      key.high &= size <= 8 ? 0 : (uint64_t{1} << (bits - 64)) - 1;
+      std::memcpy(&keep, reinterpret_cast<const char*>(kKeep) + 16 - size, 16);
+      key.low &= keep.low;
+      key.high &= keep.high;
     } else {
       std::memcpy(&key, word, size);
     }
@@ -97,7 +100,7 @@ class WordCache {
 
   static WordKey key_of(std::string_view word) {
     WordKey key{};
-    std::memcpy(&key, word.data(), word.size());
+    std::memcpy(&key, word.data(), word.size());  // the top byte is free: 31 bytes at most
     key.parts[3] |= static_cast<uint64_t>(word.size()) << 56;
     return key;
   }
