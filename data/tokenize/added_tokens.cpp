@@ -95,6 +95,14 @@ size_t AddedTokens::next_candidate(std::string_view text, size_t from) const {
   return from;
 }
 
+bool AddedTokens::any_in(std::string_view text) const {
+  if (nodes_.empty()) return false;
+  for (size_t at = next_candidate(text, 0); at < text.size(); at = next_candidate(text, at + 1)) {
+    if (longest_at(text, at).token >= 0) return true;
+  }
+  return false;
+}
+
 void AddedTokens::split(std::string_view text,
                         const std::function<void(size_t, size_t, int32_t)>& piece) const {
   size_t done = 0;

@@ -19,6 +19,9 @@ class AddedTokens {
 
   bool empty() const { return tokens_.empty(); }
 
+  // Whether any of them stands in the text, flags apart.
+  bool any_in(std::string_view text) const;
+
   // Calls piece(begin, end, id) for the whole text from left to right; id -1: plain text.
   void split(std::string_view text,
              const std::function<void(size_t, size_t, int32_t)>& piece) const;

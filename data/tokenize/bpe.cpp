@@ -67,6 +67,7 @@ Bpe::Bpe(const TokenizerSpec& spec, bool byte_level)
   const auto complete = [](const std::array<int32_t, 256>& ids) {
     return std::all_of(ids.begin(), ids.end(), [](int32_t id) { return id >= 0; });
   };
+  find_starts(spec);
   lossless_ = byte_level_ ? complete(byte_ids_) : byte_fallback_ && complete(fallback_ids_);
 }
 

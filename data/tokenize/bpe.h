@@ -28,6 +28,10 @@ class Bpe {
   // Appends the word's tokens.
   void encode(std::string_view word, std::vector<Symbol>& out) const;
 
+  // The same for a lossless vocabulary, ids only and quicker: characters that always become the
+  // same tokens first begin as those.
+  void encode_ids(std::string_view word, std::vector<int32_t>& ids) const;
+
   // Whether every text comes back whole: no byte is ever unknown.
   bool lossless() const { return lossless_; }
 
@@ -37,6 +41,11 @@ class Bpe {
     int32_t id;
   };
   using Pairs = FlatMap<Joined>;
+
+  // Tokens by which each character may begin (bpe_starts.cpp).
+  void find_starts(const TokenizerSpec& spec);
+  size_t begin_ids(std::string_view word, int32_t* ids) const;
+  size_t merge_ids(int32_t* ids, size_t count) const;
 
   void begin_with_bytes(std::string_view word, std::vector<Symbol>& symbols) const;
   void begin_with_characters(std::string_view word, std::vector<Symbol>& symbols) const;
@@ -54,6 +63,10 @@ class Bpe {
   FlatMap<int32_t> character_ids_;
   Pairs pairs_;
   std::unordered_map<std::string, int32_t> whole_words_;  // for ignore_merges
+  // Of U+0000 ... U+FFFF: a token, or -1: begin with its bytes, or -2 - i: the tokens at
+  // start_lists_[i], their number first.
+  std::vector<int32_t> starts_;
+  std::vector<int32_t> start_lists_;
 };
 
 // The token <0x41> and its like: their byte, else -1.

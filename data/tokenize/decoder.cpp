@@ -7,7 +7,6 @@
 #include "data/tokenize/bpe.h"
 #include "data/tokenize/normalizer.h"
 #include "data/tokenize/unicode.h"
-#include "data/tokenize/vocabulary.h"
 
 namespace lathe {
 namespace {
@@ -75,7 +74,8 @@ class TokenSteps {
 
 }  // namespace
 
-Decoder::Decoder(const TokenizerSpec& spec) : join_with_spaces_(spec.join_with_spaces) {
+Decoder::Decoder(const TokenizerSpec& spec, const Vocabulary& vocabulary)
+    : join_with_spaces_(spec.join_with_spaces) {
   const auto is = [](Kind kind) {
     return [kind](const DecoderStep& step) { return step.kind == kind; };
   };
@@ -90,7 +90,6 @@ Decoder::Decoder(const TokenizerSpec& spec) : join_with_spaces_(spec.join_with_s
     strip_count_ = step->start;
   }
   const TokenSteps steps({spec.decoder.begin(), fuse});
-  const Vocabulary vocabulary(spec);
   entries_.resize(static_cast<size_t>(vocabulary.size()));
   const auto store = [&](const std::string& text) {
     texts_ += text;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/tokenize/spec.h"
+#include "data/tokenize/vocabulary.h"
 
 // Ids -> text. The decoder steps of a tokenizer.json, worked out for every token at load: what a
 // token says in the middle of a text and as its first, and which bytes it stands for when it is a
@@ -15,7 +16,7 @@ namespace lathe {
 
 class Decoder {
  public:
-  explicit Decoder(const TokenizerSpec& spec);
+  Decoder(const TokenizerSpec& spec, const Vocabulary& vocabulary);
 
   struct Piece {
     std::string_view text, first_text;

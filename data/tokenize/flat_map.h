@@ -11,23 +11,31 @@ template <typename Value>
 class FlatMap {
  public:
   explicit FlatMap(size_t num_keys = 0) {
-    size_t size = 8;
-    while (size < 2 * num_keys) size *= 2;
-    slots_.assign(size, Slot{});
+    int bits = 3;
+    while (uint64_t{2} << bits < 3 * num_keys) ++bits;
+    shift_ = 64 - bits;
+    slots_.assign(size_t{1} << bits, Slot{});
+    filter_.assign(size_t{8} << bits >> 6 | 1, 0);
   }
   // Adds, or overwrites. No more keys than the constructor was told.
   void set(uint64_t key, const Value& value) {
-    Slot* slot = &slots_[hash(key)];
-    while (slot->key != kEmpty && slot->key != key) slot = next(slot);
-    *slot = {key, value};
+    const uint64_t h = hash(key);
+    filter_[h >> (shift_ - 3) >> 6] |= uint64_t{1} << (h >> (shift_ - 3) & 63);
+    size_t at = h >> shift_;
+    while (slots_[at].key != kEmpty && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);
+    slots_[at] = {key, value};
   }
   const Value* find(uint64_t key) const {
-    const Slot* slot = &slots_[hash(key)];
-    while (slot->key != key) {
-      if (slot->key == kEmpty) return nullptr;
-      slot = next(const_cast<Slot*>(slot));
+    const uint64_t h = hash(key);
+    // One bit in eight slots' worth: most absent keys are known by it without a walk through far
+    // memory.
+    if (!(filter_[h >> (shift_ - 3) >> 6] >> (h >> (shift_ - 3) & 63) & 1)) return nullptr;
+    size_t at = h >> shift_;
+    while (slots_[at].key != key) {
+      if (slots_[at].key == kEmpty) return nullptr;
+      at = (at + 1) & (slots_.size() - 1);
     }
-    return &slot->value;
+    return &slots_[at].value;
   }
 
  private:
@@ -36,14 +44,13 @@ class FlatMap {
     uint64_t key = kEmpty;
     Value value{};
   };
-  size_t hash(uint64_t key) const {
-    const uint64_t mixed = key * 0x9E3779B97F4A7C15u;
-    return (mixed ^ mixed >> 32) & (slots_.size() - 1);
+  static uint64_t hash(uint64_t key) {
+    key ^= key >> 29;
+    return key * 0x9E3779B97F4A7C15u;
   }
-  Slot* next(Slot* slot) const {
-    return slot + 1 == slots_.data() + slots_.size() ? const_cast<Slot*>(slots_.data()) : slot + 1;
-  }
+  int shift_;
   std::vector<Slot> slots_;
+  std::vector<uint64_t> filter_;  // eight bits a slot
 };
 
 }  // namespace lathe

@@ -37,9 +37,11 @@ Tokenizer::Parts::Parts(const TokenizerSpec& spec)
       normalizer(spec.normalizer),
       raw_added(added_of(spec, false, nullptr)),
       normalized_added(added_of(spec, true, &normalizer)),
+      normalized_contents(added_of(spec, true, nullptr)),
       pre_tokenizer(spec.pre_tokenizer),
       bpe(spec, is_byte_level(spec)),
-      decoder(spec),
+      fast_path(FastPath::make(spec, bpe)),
+      decoder(spec, vocabulary),
       chat_template(spec.chat_template),
       hash(hash_of(spec)) {
   bool text_seen = false;
@@ -60,6 +62,40 @@ Tokenizer::Parts::Parts(const TokenizerSpec& spec)
 void Tokenizer::Parts::add_template(const std::vector<int32_t>& ids, size_t at,
                                     Encoding& out) const {
   for (const int32_t id : ids) add(id, at, at, out);
+}
+
+void Tokenizer::Parts::encode(std::string_view text, bool spans, Encoding& out) const {
+  if (!fast_path) return encode_plain(text, out);
+  raw_added.split(text, [&](size_t begin, size_t end, int32_t id) {
+    if (id >= 0) {
+      add(id, begin, end, out);
+    } else if (!encode_fast(text.substr(begin, end - begin), begin, spans, out)) {
+      encode_piece(normalizer(NormalizedText::of(text.substr(begin, end - begin), begin, true)),
+                   out);
+    }
+  });
+}
+
+// False: the piece needs the plain path. A token that is matched in the normalized text may stand
+// in it only if its content stands in the raw one: the normalizers of the fast path change no more
+// than spaces.
+bool Tokenizer::Parts::encode_fast(std::string_view text, size_t offset, bool spans,
+                                   Encoding& out) const {
+  if (normalized_contents.any_in(text)) return false;
+  const size_t first = out.ids.size();
+  if (!fast_path->encode(text, offset == 0, out.ids)) return false;
+  if (!spans) return true;
+  out.begin.resize(out.ids.size());
+  out.end.resize(out.ids.size());
+  uint32_t put_before = fast_path->leading_space(text, offset == 0) ? 1 : 0;
+  auto at = static_cast<uint32_t>(offset);
+  for (size_t i = first; i < out.ids.size(); ++i) {
+    out.begin[i] = at;
+    at += fast_path->length_of(out.ids[i]) - put_before;
+    put_before = 0;
+    out.end[i] = at;
+  }
+  return true;
 }
 
 void Tokenizer::Parts::encode_plain(std::string_view text, Encoding& out) const {

@@ -43,33 +43,48 @@ void check_ids(const std::string& path, TokenizerSpec& spec) {
     throw std::invalid_argument(path + ": " + what);
   };
   std::erase_if(spec.added, [](const AddedToken& token) { return token.content.empty(); });
-  std::unordered_map<int32_t, const std::string*> owners;
-  std::unordered_map<std::string_view, int32_t> ids;
+  // Readers keep ids below kMaxTokens, so that a table of them is small.
+  std::vector<const std::string*> owners;
+  int64_t num_tokens = 0;
+  const auto owner = [&](int32_t id) -> const std::string*& {
+    if (static_cast<size_t>(id) >= owners.size())
+      owners.resize(static_cast<size_t>(id) + 1 + owners.size() / 2);
+    return owners[id];
+  };
   int64_t highest = -1;
   for (const VocabToken& token : spec.vocab) {
-    if (!owners.emplace(token.id, &token.token).second) {
-      refuse(fmt::format("the id {} belongs to '{}' and to '{}'", token.id, *owners[token.id],
-                         token.token));
-    }
-    ids.emplace(token.token, token.id);
+    const std::string*& known = owner(token.id);
+    if (known)
+      refuse(fmt::format("the id {} belongs to '{}' and to '{}'", token.id, *known, token.token));
+    known = &token.token;
+    ++num_tokens;
     highest = std::max<int64_t>(highest, token.id);
+  }
+  std::unordered_map<std::string_view, int32_t> added;
+  for (const AddedToken& token : spec.added) added.emplace(token.content, token.id);
+  std::unordered_map<std::string_view, int32_t> both;
+  for (const VocabToken& token : spec.vocab) {
+    if (added.contains(token.token)) both.emplace(token.token, token.id);
   }
   for (const AddedToken& token : spec.added) {
-    if (token.content.size() > kMaxAddedBytes)
+    if (token.content.size() > kMaxAddedBytes) {
       refuse(fmt::format("the added token {} is longer than 1024 bytes", token.id));
-    const auto [owner, is_new] = owners.emplace(token.id, &token.content);
-    if (!is_new && *owner->second != token.content) {
-      refuse(fmt::format("the id {} belongs to '{}' and to the added token '{}'", token.id,
-                         *owner->second, token.content));
     }
-    const auto [id, first] = ids.emplace(token.content, token.id);
-    if (!first && id->second != token.id) {
-      refuse(fmt::format("the added token '{}' has the ids {} and {}", token.content, token.id,
-                         id->second));
+    const std::string*& known = owner(token.id);
+    if (known && *known != token.content) {
+      refuse(fmt::format("the id {} belongs to '{}' and to the added token '{}'", token.id, *known,
+                         token.content));
     }
+    const auto other = both.find(token.content);
+    const int32_t id = other == both.end() ? added.at(token.content) : other->second;
+    if (id != token.id) {
+      refuse(
+          fmt::format("the added token '{}' has the ids {} and {}", token.content, token.id, id));
+    }
+    if (!known) ++num_tokens;
+    known = &token.content;
     highest = std::max<int64_t>(highest, token.id);
   }
-  const auto num_tokens = static_cast<int64_t>(owners.size());
   if (highest > 2 * num_tokens + 65536) {
     refuse(fmt::format("the highest id is {}, but there are only {} tokens", highest, num_tokens));
   }

@@ -32,10 +32,25 @@ Tokenizer::Tokenizer(const std::string& folder_or_file) {
 Tokenizer::~Tokenizer() = default;
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {
-  return encode_with_offsets(text, add_special_tokens).ids;
+  check_text(text);
+  Encoding encoding;
+  if (add_special_tokens) encoding.ids = parts_->before;
+  parts_->encode(text, false, encoding);
+  if (add_special_tokens)
+    encoding.ids.insert(encoding.ids.end(), parts_->after.begin(), parts_->after.end());
+  return std::move(encoding.ids);
 }
 
 Encoding Tokenizer::encode_with_offsets(std::string_view text, bool add_special_tokens) const {
+  check_text(text);
+  Encoding encoding;
+  if (add_special_tokens) parts_->add_template(parts_->before, 0, encoding);
+  parts_->encode(text, true, encoding);
+  if (add_special_tokens) parts_->add_template(parts_->after, text.size(), encoding);
+  return encoding;
+}
+
+Encoding Tokenizer::encode_plainly(std::string_view text, bool add_special_tokens) const {
   check_text(text);
   Encoding encoding;
   if (add_special_tokens) parts_->add_template(parts_->before, 0, encoding);

@@ -30,6 +30,8 @@ class Tokenizer {
   // stand in the text become their ids, as in the reference.
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const;
   Encoding encode_with_offsets(std::string_view text, bool add_special_tokens) const;
+  // The same by the plain path alone: slow, and what the others must equal.
+  Encoding encode_plainly(std::string_view text, bool add_special_tokens) const;
   std::string decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const;
 
   int64_t vocab_size() const;  // highest id + 1, added tokens included

@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <stdexcept>
 
@@ -29,8 +30,13 @@ bool surely_inert(uint32_t c) {
   return c < 0x300 || (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x2010 && c <= 0x2027);
 }
 
+// Compatibility mappings (full-width forms and the like) have a type and are none of NFC's
+// business.
 bool inert_nfc(uint32_t c) {
-  return surely_inert(c) || (!joins_previous(c) && property(c).decomp_seqindex == UINT16_MAX);
+  if (surely_inert(c)) return true;
+  const utf8proc_property_t& p = property(c);
+  const bool canonical = p.decomp_seqindex != UINT16_MAX && p.decomp_type == 0;
+  return !canonical && !joins_previous(c);
 }
 
 int options_of(UnicodeForm form) {
@@ -86,6 +92,11 @@ NormalizedText map_characters(const NormalizedText& from, Change change) {
 bool surely_nfc(std::string_view text) {
   const char* end = text.data() + text.size();
   for (const char* p = text.data(); p < end;) {
+    for (uint64_t eight; end - p >= 8; p += 8) {
+      std::memcpy(&eight, p, 8);
+      if (eight & 0x8080808080808080u) break;
+    }
+    if (p == end) break;
     if (static_cast<unsigned char>(*p) < 0xCC) {  // below U+0300
       ++p;
     } else if (!inert_nfc(next_code_point(p))) {
@@ -129,8 +140,10 @@ NormalizedText to_lower_case(NormalizedText from) {
 }
 
 NormalizedText without_marks(NormalizedText from) {
-  return map_characters(
-      from, [](uint32_t c, std::string&) { return property(c).category == UTF8PROC_CATEGORY_MN; });
+  return map_characters(from, [](uint32_t c, std::string&) {
+    const utf8proc_propval_t kind = property(c).category;
+    return kind >= UTF8PROC_CATEGORY_MN && kind <= UTF8PROC_CATEGORY_ME;
+  });
 }
 
 }  // namespace lathe

@@ -12,6 +12,6 @@ bool surely_nfc(std::string_view text);
 
 NormalizedText to_form(NormalizedText text, UnicodeForm form);
 NormalizedText to_lower_case(NormalizedText text);
-NormalizedText without_marks(NormalizedText text);  // drops \p{Mn}
+NormalizedText without_marks(NormalizedText text);  // drops \p{M}
 
 }  // namespace lathe

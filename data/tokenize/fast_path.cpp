@@ -1,0 +1,276 @@
+#include "data/tokenize/fast_path.h"
+
+#include <algorithm>
+
+#include "data/tokenize/unicode.h"
+#include "data/tokenize/unicode_forms.h"
+#include "data/tokenize/vocabulary.h"
+
+namespace lathe {
+namespace {
+
+constexpr std::string_view kMark = "\xE2\x96\x81";  // U+2581, how a space is written
+
+// To write every U+2581 as a space again, which is one byte.
+std::string with_spaces(std::string text) {
+  for (size_t at = 0; (at = text.find(kMark, at)) != std::string::npos; ++at)
+    text.replace(at, kMark.size(), " ");
+  return text;
+}
+
+std::string with_marks(std::string_view text) {
+  std::string result;
+  for (const char c : text) c == ' ' ? void(result += kMark) : result.push_back(c);
+  return result;
+}
+
+// The bytes that a token stands for in the raw text; none if it can not come from any.
+std::optional<std::string> raw_bytes(const std::string& token, bool byte_level) {
+  return byte_level ? bytes_of(token) : std::optional(with_spaces(token));
+}
+
+std::vector<std::string> tokens_of(const TokenizerSpec& spec, bool byte_level) {
+  std::vector<std::string> tokens;
+  for (const VocabToken& token : spec.vocab) {
+    if (auto bytes = raw_bytes(token.token, byte_level)) tokens.push_back(std::move(*bytes));
+  }
+  return tokens;
+}
+
+bool is_space_to_mark(const NormalizerStep& step) {
+  return step.kind == NormalizerStep::Kind::kReplace && step.pattern == " " &&
+         step.content == kMark;
+}
+
+}  // namespace
+
+std::optional<FastPath::Shape> FastPath::shape_of(const TokenizerSpec& spec) {
+  using NormalizerKind = NormalizerStep::Kind;
+  using PreTokenizerKind = PreTokenizerStep::Kind;
+  const auto& normalizer = spec.normalizer;
+  Shape shape;
+  shape.pattern = Splitter::pattern_of(spec.pre_tokenizer);
+  if (shape.pattern) {
+    shape.nfc = normalizer.size() == 1 && normalizer[0].kind == NormalizerKind::kNfc;
+    return normalizer.empty() || shape.nfc ? std::optional(shape) : std::nullopt;
+  }
+  if (!normalizer.empty() && is_space_to_mark(normalizer.back())) {
+    const bool prepends = normalizer.size() == 2 &&
+                          normalizer[0].kind == NormalizerKind::kPrepend &&
+                          normalizer[0].content == kMark;
+    if (normalizer.size() > 1 && !prepends) return std::nullopt;
+    shape.prefix = prepends ? Prefix::kAlways : Prefix::kNever;
+    // No space is left for Gemma's split at spaces.
+    const bool nothing =
+        spec.pre_tokenizer.empty() ||
+        (spec.pre_tokenizer.size() == 1 && spec.pre_tokenizer[0].kind == PreTokenizerKind::kSplit &&
+         spec.pre_tokenizer[0].pattern == " " && !spec.pre_tokenizer[0].invert);
+    return nothing ? std::optional(shape) : std::nullopt;
+  }
+  if (!normalizer.empty() || spec.pre_tokenizer.size() != 1) return std::nullopt;
+  const PreTokenizerStep& step = spec.pre_tokenizer[0];
+  if (step.kind != PreTokenizerKind::kMetaspace || step.split || step.pattern != kMark)
+    return std::nullopt;
+  using Prepend = PreTokenizerStep::Prepend;
+  shape.prefix = step.prepend == Prepend::kAlways  ? Prefix::kUnlessSpace
+                 : step.prepend == Prepend::kFirst ? Prefix::kFirstUnlessSpace
+                                                   : Prefix::kNever;
+  return shape;
+}
+
+std::unique_ptr<FastPath> FastPath::make(const TokenizerSpec& spec, const Bpe& bpe) {
+  const std::optional<Shape> shape = shape_of(spec);
+  if (!shape || !bpe.lossless()) return nullptr;
+  return std::unique_ptr<FastPath>(new FastPath(spec, bpe, *shape));
+}
+
+FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape)
+    : bpe_(bpe),
+      shape_(shape),
+      ignore_merges_(spec.ignore_merges),
+      neighbours_(tokens_of(spec, shape.pattern.has_value())) {
+  const bool byte_level = shape_.pattern.has_value();
+  if (byte_level) splitter_.emplace(*shape_.pattern);
+  int32_t highest = 0;
+  for (const VocabToken& token : spec.vocab) highest = std::max(highest, token.id);
+  lengths_.assign(static_cast<size_t>(highest) + 1, 0);
+  words_ = WordTable(spec.vocab.size());
+  std::vector<Symbol> symbols;
+  for (const VocabToken& token : spec.vocab) {
+    const std::optional<std::string> model_bytes =
+        byte_level ? bytes_of(token.token) : std::optional(token.token);
+    if (!model_bytes || model_bytes->empty()) continue;
+    const std::string bytes = byte_level ? *model_bytes : with_spaces(*model_bytes);
+    lengths_[token.id] = !byte_level && byte_of_fallback_token(token.token) >= 0
+                             ? 1
+                             : static_cast<uint32_t>(bytes.size());
+    if (bytes.size() > ShortKey::kMaxBytes) continue;
+    symbols.clear();
+    // A word that is a token is not always encoded as that token.
+    bpe_.encode(*model_bytes, symbols);
+    if (symbols.size() == 1 && symbols[0].id == token.id) words_.set(bytes, token.id);
+  }
+  find_characters();
+}
+
+bool FastPath::leading_space(std::string_view text, bool at_start) const {
+  switch (shape_.prefix) {
+    case Prefix::kNever:
+      return false;
+    case Prefix::kAlways:
+      return true;
+    case Prefix::kUnlessSpace:
+      return !text.starts_with(' ');
+    case Prefix::kFirstUnlessSpace:
+      return at_start && !text.starts_with(' ');
+  }
+  return false;
+}
+
+bool FastPath::encode(std::string_view text, bool at_start, std::vector<int32_t>& ids) const {
+  if (text.empty()) return true;
+  if (shape_.nfc && !surely_nfc(text)) return false;
+  if (!splitter_ && text.find(kMark) != std::string_view::npos) return false;
+  ids.reserve(ids.size() + text.size() / 3 + 16);
+  std::unique_ptr<WordCache> cache = take_cache();
+  Batch batch{*cache, ids, 0, {}};
+  const char* p = text.data();
+  const char* end = p + text.size();
+  std::string first;
+  if (splitter_) {
+    while (p < end) {
+      const char* next = splitter_->word_end(p, end);
+      // Long words of other scripts are cut; ignore_merges looks at whole words, so there they stay
+      // whole.
+      if (static_cast<signed char>(next[-1]) >= 0 || ignore_merges_) {
+        add_word(p, static_cast<size_t>(next - p), end, batch);
+      } else {
+        add_parts(p, next, end, batch);
+      }
+      p = next;
+    }
+  } else {
+    if (leading_space(text, at_start)) {
+      // The space that was put there and the part it may join.
+      p = neighbours_.part_end(p, end);
+      first.append(" ").append(text.data(), p);
+      add_parts(first.data(), first.data() + first.size(), first.data() + first.size(), batch);
+    }
+    add_parts(p, end, end, batch);
+  }
+  encode_batch(batch);
+  give_back(std::move(cache));
+  return true;
+}
+
+void FastPath::find_characters() {
+  characters_.assign(0x10000, -1);
+  std::vector<Symbol> symbols;
+  std::string text;
+  for (uint32_t c = 0x80; c < 0x10000; ++c) {
+    text.clear();
+    symbols.clear();
+    append_utf8(c, text);
+    bpe_.encode(text, symbols);
+    if (symbols.size() == 1) {
+      characters_[c] = symbols[0].id;
+      continue;
+    }
+    characters_[c] = -2 - static_cast<int32_t>(lists_.size());
+    lists_.push_back(static_cast<int32_t>(symbols.size()));
+    for (const Symbol& symbol : symbols) lists_.push_back(symbol.id);
+  }
+}
+
+inline void FastPath::add_parts(const char* p, const char* end, const char* readable,
+                                Batch& batch) const {
+  while (p < end) {
+    const char* next = neighbours_.part_end(p, end);
+    const auto size = static_cast<size_t>(next - p);
+    if ((size == 2 || size == 3) && utf8_length(*p) == size) {
+      Batch::Word& word = batch.words[batch.count];
+      const char* character = p;
+      word.size = 0;
+      word.id = characters_[next_code_point(character)];
+      if (++batch.count == Batch::kSize) encode_batch(batch);
+    } else {
+      add_word(p, size, readable, batch);
+    }
+    p = next;
+  }
+}
+
+inline void FastPath::add_word(const char* word, size_t size, const char* readable,
+                               Batch& batch) const {
+  Batch::Word& entry = batch.words[batch.count];
+  entry.begin = word;
+  entry.size = size;
+  if (size <= ShortKey::kMaxBytes) {
+    entry.key = ShortKey::of(word, size, readable);
+    entry.place = words_.place(entry.key);
+    words_.prefetch(entry.place);
+  }
+  if (++batch.count == Batch::kSize) encode_batch(batch);
+}
+
+void FastPath::encode_batch(Batch& batch) const {
+  for (Batch::Word* word = batch.words; word < batch.words + batch.count; ++word) {
+    if (word->size == 0) continue;
+    word->id = word->size <= ShortKey::kMaxBytes ? words_.find(word->key, word->place) : -1;
+    if (word->id >= 0 || word->size > WordKey::kMaxBytes) continue;
+    word->entry = &batch.cache.entry(WordCache::key_of({word->begin, word->size}));
+    __builtin_prefetch(word->entry);
+  }
+  for (const Batch::Word* word = batch.words; word < batch.words + batch.count; ++word) {
+    if (word->id >= 0) {
+      batch.ids.push_back(word->id);
+    } else if (word->size == 0) {
+      const int32_t* list = &lists_[static_cast<size_t>(-2 - word->id)];
+      batch.ids.insert(batch.ids.end(), list + 1, list + 1 + list[0]);
+    } else {
+      encode_uncommon(*word, batch.ids);
+    }
+  }
+  batch.count = 0;
+}
+
+void FastPath::encode_uncommon(const Batch::Word& word, std::vector<int32_t>& ids) const {
+  const std::string_view text(word.begin, word.size);
+  if (word.size > WordKey::kMaxBytes) return merge(text, ids);
+  const WordKey key = WordCache::key_of(text);
+  WordCache::Entry& entry = *word.entry;
+  if (entry.num_ids > 0 && entry.key == key) {
+    ids.insert(ids.end(), entry.ids, entry.ids + entry.num_ids);
+    return;
+  }
+  const size_t before = ids.size();
+  merge(text, ids);
+  const size_t count = ids.size() - before;
+  if (count > WordCache::kMaxIds) return;
+  entry.key = key;
+  entry.num_ids = static_cast<uint32_t>(count);
+  std::copy(ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end(), entry.ids);
+}
+
+void FastPath::merge(std::string_view word, std::vector<int32_t>& ids) const {
+  if (splitter_) {
+    bpe_.encode_ids(word, ids);
+  } else {
+    bpe_.encode_ids(with_marks(word), ids);
+  }
+}
+
+std::unique_ptr<WordCache> FastPath::take_cache() const {
+  const std::lock_guard lock(mutex_);
+  if (caches_.empty()) return std::make_unique<WordCache>();
+  std::unique_ptr<WordCache> cache = std::move(caches_.back());
+  caches_.pop_back();
+  return cache;
+}
+
+void FastPath::give_back(std::unique_ptr<WordCache> cache) const {
+  const std::lock_guard lock(mutex_);
+  caches_.push_back(std::move(cache));
+}
+
+}  // namespace lathe

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "data/tokenize/bpe.h"
+#include "data/tokenize/neighbours.h"
+#include "data/tokenize/splitter.h"
+#include "data/tokenize/word_table.h"
+
+// The quick way from plain text to ids for the tokenizers that models really have: byte-level with
+// a known pattern, and byte fallback with spaces written as U+2581. No rewritten text, no regex
+// engine, most words looked up. It gives what the plain path gives; what it can not do it leaves to
+// that.
+namespace lathe {
+
+class FastPath {
+ public:
+  // Nothing when the tokenizer is of another kind.
+  static std::unique_ptr<FastPath> make(const TokenizerSpec& spec, const Bpe& bpe);
+
+  // Appends the ids of a text that holds no added token. at_start: it stands at the very start of
+  // the input. False: nothing was done, take the plain path.
+  bool encode(std::string_view text, bool at_start, std::vector<int32_t>& ids) const;
+
+  // How many bytes of the text each token stands for, one space that was put before the text
+  // (leading_space()) included.
+  uint32_t length_of(int32_t id) const { return lengths_[id]; }
+  bool leading_space(std::string_view text, bool at_start) const;
+
+ private:
+  enum class Prefix { kNever, kAlways, kUnlessSpace, kFirstUnlessSpace };
+  struct Shape {
+    std::optional<Splitter::Pattern> pattern;
+    bool nfc = false;
+    Prefix prefix = Prefix::kNever;
+  };
+  static std::optional<Shape> shape_of(const TokenizerSpec& spec);
+  FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape);
+
+  // Words on their way: looked up a batch at a time, so that their places in the table are fetched
+  // together.
+  struct Batch {
+    static constexpr size_t kSize = 32;
+    struct Word {
+      const char* begin;
+      size_t size;  // 0: the id is known already
+      ShortKey key;
+      size_t place;
+      int32_t id;
+      WordCache::Entry* entry;
+    };
+    WordCache& cache;
+    std::vector<int32_t>& ids;
+    size_t count = 0;
+    Word words[kSize];
+  };
+  void add_word(const char* word, size_t size, const char* readable, Batch& batch) const;
+  void add_parts(const char* p, const char* end, const char* readable, Batch& batch) const;
+  void encode_batch(Batch& batch) const;
+  void encode_uncommon(const Batch::Word& word, std::vector<int32_t>& ids) const;
+  void find_characters();
+  void merge(std::string_view word, std::vector<int32_t>& ids) const;
+
+  // Caches are handed out one per call and come back: no two threads share one.
+  std::unique_ptr<WordCache> take_cache() const;
+  void give_back(std::unique_ptr<WordCache> cache) const;
+
+  const Bpe& bpe_;
+  const Shape shape_;
+  const bool ignore_merges_;
+  std::optional<Splitter> splitter_;
+  Neighbours neighbours_;
+  WordTable words_;  // that are one token; spaces written as spaces
+  std::vector<uint32_t> lengths_;
+  // What each of U+0080 ... U+FFFF is by itself: a token, or -2 - i: the tokens at lists_[i], their
+  // number first.
+  std::vector<int32_t> characters_, lists_;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<WordCache>> caches_;
+};
+
+}  // namespace lathe

@@ -1,0 +1,126 @@
+#include <ctime>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "data/tokenize/tokenizer.h"
+
+// How fast text becomes ids, on one thread: MB/s of UTF-8 over documents of about 4 KB, first pass
+// of a fresh tokenizer (cold caches) and later passes, and how often faster than the plain path
+// that is.
+//   bench_tokenizer DATA [TOKENIZER...]    DATA: the folder that holds tokenizers/ and text/
+namespace {
+
+using namespace lathe;
+
+// Seconds that this thread was computing: neighbours on the machine do not count.
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// Documents of 4 KB, cut behind a line end.
+std::vector<std::string> documents_of(const std::string& text) {
+  std::vector<std::string> documents;
+  for (size_t at = 0; at < text.size();) {
+    const size_t line_end = text.find('\n', at + 4096);
+    const size_t end = line_end == std::string::npos ? text.size() : line_end + 1;
+    documents.push_back(text.substr(at, end - at));
+    at = end;
+  }
+  return documents;
+}
+
+struct Text {
+  std::string name;
+  std::vector<std::string> documents;
+  size_t num_bytes = 0;
+};
+
+Text make_text(const std::string& name, const std::vector<std::string>& paths) {
+  Text text{name, {}, 0};
+  for (const std::string& path : paths) {
+    for (std::string& document : documents_of(read_file(path))) {
+      text.num_bytes += document.size();
+      text.documents.push_back(std::move(document));
+    }
+  }
+  return text;
+}
+
+template <typename Encode>
+double megabytes_per_second(const Text& text, size_t num_documents, Encode encode) {
+  size_t num_bytes = 0;
+  const double start = cpu_seconds();
+  for (size_t i = 0; i < num_documents; ++i) {
+    encode(text.documents[i]);
+    num_bytes += text.documents[i].size();
+  }
+  const double seconds = cpu_seconds() - start;
+  return static_cast<double>(num_bytes) / 1e6 / seconds;
+}
+
+void measure(const std::string& folder, const std::string& name, const Text& text) {
+  if (text.documents.empty()) return;
+  size_t num_ids = 0;
+  const double start = cpu_seconds();
+  const Tokenizer tokenizer(folder);
+  const double load = cpu_seconds() - start;
+  const auto encode = [&](const std::string& document) {
+    num_ids += tokenizer.encode(document, false).size();
+  };
+  const auto spans = [&](const std::string& document) {
+    num_ids += tokenizer.encode_with_offsets(document, false).ids.size();
+  };
+  const auto plain = [&](const std::string& document) {
+    num_ids += tokenizer.encode_plainly(document, false).ids.size();
+  };
+  const size_t all = text.documents.size();
+  const double cold = megabytes_per_second(text, all, encode);
+  double warm = 0;
+  for (int i = 0; i < 3; ++i) warm = std::max(warm, megabytes_per_second(text, all, encode));
+  const double with_spans = megabytes_per_second(text, all, spans);
+  const double slow = megabytes_per_second(text, std::min<size_t>(all, 50), plain);
+  std::printf(
+      "%-9s %-16s %5.2f MB  cold %6.1f  warm %6.1f  spans %6.1f  plain %5.2f MB/s  cold/plain "
+      "%5.1f  load %4.0f ms\n",
+      name.c_str(), text.name.c_str(), static_cast<double>(text.num_bytes) / 1e6, cold, warm,
+      with_spans, slow, cold / slow, load * 1e3);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) return std::puts("usage: bench_tokenizer DATA [TOKENIZER...]"), 64;
+  const std::string data = argv[1];
+  std::vector<std::string> names(argv + 2, argv + argc);
+  if (names.empty()) names = {"gpt2", "qwen2", "llama2"};
+  std::vector<std::string> chinese, code;
+  for (const auto& entry : std::filesystem::directory_iterator(data + "/text/zh"))
+    chinese.push_back(entry.path().string());
+  for (const char* path : {"/curation", "/chat-templates", "/preference", "/eval"}) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(data + path)) {
+      const std::string extension = entry.path().extension().string();
+      if (extension == ".jinja" || extension == ".json" || extension == ".py" ||
+          extension == ".jsonl")
+        code.push_back(entry.path().string());
+    }
+  }
+  const std::vector<Text> texts = {make_text("war-and-peace", {data + "/text/war-and-peace.txt"}),
+                                   make_text("c4", {data + "/text/c4_demo.jsonl"}),
+                                   make_text("shakespeare", {data + "/text/tinyshakespeare.txt"}),
+                                   make_text("chinese", chinese), make_text("code-like", code)};
+  for (const std::string& name : names) {
+    for (const Text& text : texts) measure(data + "/tokenizers/" + name, name, text);
+  }
+}
