@@ -18,9 +18,16 @@ using testing::HasSubstr;
 
 // A run of the tiny model: what is asked for, and what came out (at rank 0).
 struct Training {
-  int ranks = 1, zero = 0;
-  TrainConfig train{.max_steps = 10, .logging_steps = 1, .save_steps = 0};
-  std::string folder = {};
+  explicit Training(std::string folder_path, int num_ranks = 1, int zero_stage = 0)
+      : folder(std::move(folder_path)), ranks(num_ranks), zero(zero_stage) {
+    train.max_steps = 10;
+    train.logging_steps = 1;
+    train.save_steps = 0;
+  }
+
+  std::string folder;
+  int ranks, zero;
+  TrainConfig train;
   std::string fingerprint = "f", config = "lr: 1\n";
   int64_t stop_after = -1;  // the last rank alone is told to stop during this step
   at::ScalarType dtype = at::kFloat;
@@ -28,9 +35,9 @@ struct Training {
   Objective objective = cross_entropy;
 
   Trainer::End end = Trainer::End::kDone;
-  at::Tensor weights = {};
-  std::vector<int64_t> rows = {};  // that rank 0 took
-  Progress progress = {};
+  at::Tensor weights;
+  std::vector<int64_t> rows;  // that rank 0 took
+  Progress progress;
 };
 
 // The same global batch of 4 rows whatever the ranks.
@@ -106,7 +113,8 @@ const std::vector<std::pair<int, int>> kLayouts{{1, 0}, {1, 1}, {2, 0}, {2, 1}};
 TEST(Trainer, StoppedAndResumedAfterAnyStepEqualsNeverStopped) {
   for (const auto& [ranks, zero] : kLayouts) {
     TempFolder whole_folder;
-    Training whole{.ranks = ranks, .zero = zero, .folder = whole_folder.path(), .with_eval = true};
+    Training whole(whole_folder.path(), ranks, zero);
+    whole.with_eval = true;
     whole.train.eval_steps = 4;
     whole.train.logging_steps = 3;
     start(whole);
@@ -138,7 +146,8 @@ TEST(Trainer, StoppedAndResumedAfterAnyStepEqualsNeverStopped) {
 
 TEST(Trainer, Bfloat16ResumesToTheBit) {
   TempFolder whole_folder, folder;
-  Training whole{.ranks = 2, .zero = 1, .folder = whole_folder.path(), .dtype = at::kBFloat16};
+  Training whole(whole_folder.path(), 2, 1);
+  whole.dtype = at::kBFloat16;
   start(whole);
   Training parts = whole;
   parts.folder = folder.path();
@@ -152,7 +161,7 @@ TEST(Trainer, Bfloat16ResumesToTheBit) {
 
 TEST(Trainer, RunThatDiedRepeatsTheStepsAfterItsCheckpoint) {
   TempFolder whole_folder, folder;
-  Training whole{.folder = whole_folder.path()};
+  Training whole(whole_folder.path());
   whole.train.save_steps = 4;
   start(whole);
   Training died = whole;
@@ -175,7 +184,7 @@ TEST(Trainer, RunThatDiedRepeatsTheStepsAfterItsCheckpoint) {
 
 TEST(Trainer, CheckpointOfTwoRanksGoesOnWithOneAndFour) {
   TempFolder whole_folder;
-  Training whole{.ranks = 2, .zero = 1, .folder = whole_folder.path()};
+  Training whole(whole_folder.path(), 2, 1);
   start(whole);
   for (const int ranks : {1, 4}) {
     TempFolder folder;
@@ -195,7 +204,7 @@ TEST(Trainer, CheckpointOfTwoRanksGoesOnWithOneAndFour) {
 
 TEST(Trainer, DamagedCheckpointIsPassedOver) {
   TempFolder whole_folder, folder;
-  Training whole{.folder = whole_folder.path()};
+  Training whole(whole_folder.path());
   start(whole);
   Training run = whole;
   run.folder = folder.path();
@@ -210,7 +219,7 @@ TEST(Trainer, DamagedCheckpointIsPassedOver) {
 
 TEST(Trainer, FinishedRunHasNothingLeftToDo) {
   TempFolder folder;
-  Training run{.folder = folder.path()};
+  Training run(folder.path());
   run.train.save_steps = 100;
   start(run);
   EXPECT_TRUE(fs::exists(folder / "checkpoint-10"));
@@ -223,7 +232,7 @@ TEST(Trainer, FinishedRunHasNothingLeftToDo) {
 
 TEST(Trainer, CheckpointOfAnotherConfigIsRefusedOnEveryRank) {
   TempFolder folder;
-  Training run{.ranks = 2, .folder = folder.path()};
+  Training run(folder.path(), 2, 0);
   run.stop_after = 3;
   start(run);
   run.fingerprint = "g";
@@ -247,7 +256,7 @@ TEST(Trainer, CheckpointOfAnotherConfigIsRefusedOnEveryRank) {
 
 TEST(Trainer, KeepsAsManyCheckpointsAsAsked) {
   TempFolder folder;
-  Training run{.folder = folder.path()};
+  Training run(folder.path());
   run.train.save_steps = 2;
   run.train.save_total_limit = 2;
   start(run);
@@ -307,7 +316,7 @@ TEST(Trainer, GradientThatIsNotFiniteSkipsTheUpdateOnEveryRank) {
 
 TEST(Trainer, ThreeBadStepsInARowEndTheRun) {
   TempFolder folder;
-  Training run{.ranks = 2, .zero = 1, .folder = folder.path()};
+  Training run(folder.path(), 2, 1);
   run.train.save_steps = 1;
   const auto calls = std::make_shared<std::atomic<int64_t>>(0);
   run.objective = poisoned(calls, 8, 1000);  // two ranks: from step 5 on
@@ -423,7 +432,8 @@ TEST(Trainer, CountsStepsFromFractionsOfAnEpoch) {
 
 TEST(Trainer, SumsUpAtTheEnd) {
   TempFolder folder;
-  Training run{.folder = folder.path(), .with_eval = true};
+  Training run(folder.path());
+  run.with_eval = true;
   start(run);
   const auto state = nlohmann::json::parse(read_file(folder / "trainer_state.json"));
   EXPECT_EQ(state["global_step"], 10);
