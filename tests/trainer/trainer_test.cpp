@@ -63,6 +63,15 @@ void start(Training& run) {
       if (last && at->progress().step + 1 == run.stop_after) stop = true;
       return next();
     };
+    Trainer::Options options;
+    options.train = run.train;
+    options.schedule.lr_scheduler_type = "linear";
+    options.schedule.warmup_steps = 2;
+    options.learning_rate = 1e-2;
+    options.output_dir = run.folder;
+    options.fingerprint = run.fingerprint;
+    options.config = run.config;
+    options.stop_requested = &stop;
     Trainer trainer(
         {.mesh = mesh,
          .model = *model,
@@ -72,13 +81,7 @@ void start(Training& run) {
          .batches = source,
          .eval_batches = run.with_eval ? std::optional(tiny_batches(eval_data)) : std::nullopt,
          .metrics = metrics},
-        {.train = run.train,
-         .schedule = {.lr_scheduler_type = "linear", .warmup_steps = 2},
-         .learning_rate = 1e-2,
-         .output_dir = run.folder,
-         .fingerprint = run.fingerprint,
-         .config = run.config,
-         .stop_requested = &stop});
+        options);
     at = &trainer;
     const Trainer::End end = trainer.run();
     if (!first) return;
@@ -413,6 +416,9 @@ TEST(Trainer, CountsStepsFromFractionsOfAnEpoch) {
     Metrics metrics("");
     TinyData data = data_of(mesh.dp());  // 3 steps an epoch
     const auto total = [&](double epochs, int64_t max_steps) {
+      Trainer::Options options;
+      options.train.num_train_epochs = epochs;
+      options.train.max_steps = max_steps;
       return Trainer({.mesh = mesh,
                       .model = *model,
                       .objective = cross_entropy,
@@ -420,7 +426,7 @@ TEST(Trainer, CountsStepsFromFractionsOfAnEpoch) {
                       .optimizer = *optimizer,
                       .batches = tiny_batches(data),
                       .metrics = metrics},
-                     {.train = {.num_train_epochs = epochs, .max_steps = max_steps}})
+                     options)
           .total_steps();
     };
     EXPECT_EQ(total(1, 0), 3);
