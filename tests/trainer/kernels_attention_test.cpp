@@ -20,9 +20,7 @@ std::vector<at::Tensor> run(Attention attend, at::ScalarType type, int64_t heads
   return {y, q.grad(), k.grad(), v.grad()};
 }
 
-TEST(Attention, FindsItsMatrixProduct) {
-  EXPECT_TRUE(has_cpu_attention());
-}
+TEST(Attention, FindsItsMatrixProduct) { EXPECT_TRUE(has_cpu_attention()); }
 
 TEST(Attention, EqualsProductsAndSoftmax) {
   int compared = 0;

@@ -45,6 +45,30 @@ TEST(Linear, SeveralOfOneInputSumTheInputsGradient) {
   EXPECT_LT(difference(x.grad(), expected), 1e-12);
 }
 
+TEST(Linear, GivesTheSameBitsWithOneAndTwoThreads) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    std::vector<std::vector<at::Tensor>> runs;
+    for (const int threads : {1, 2}) {
+      at::set_num_threads(threads);
+      Parameter w = random_parameter("w", {96, 130}, type, 1),
+                b = random_parameter("b", {96}, type, 2);
+      at::Tensor x = random_tensor({700, 130}, type, 3).set_requires_grad(true);
+      const at::Tensor y = linear(x, {&w, &b});
+      y.backward(random_tensor({700, 96}, type, 4));
+      runs.push_back({y, x.grad(), w.grad, b.grad});
+    }
+    for (size_t i = 0; i < 4; ++i) EXPECT_TRUE(same_bits(runs[0][i], runs[1][i])) << i;
+  }
+}
+
+TEST(Linear, InBfloat16SumsManyStepsWithoutLoss) {
+  // Rounded to bfloat16 between, the sum would stop at 256.
+  Parameter w = random_parameter("w", {3, 5}, at::kBFloat16, 1);
+  const at::Tensor ones = at::ones({1, 5}, at::kBFloat16);
+  for (int i = 0; i < 1000; ++i) linear(ones, {&w}).sum().backward();
+  EXPECT_TRUE(same_bits(w.grad, at::full({3, 5}, 1000.0f)));
+}
+
 TEST(Linear, AnUnusedOutputHasNoGradient) {
   Parameter a = random_parameter("a", {5, 7}, at::kFloat, 1),
             b = random_parameter("b", {3, 7}, at::kFloat, 2);

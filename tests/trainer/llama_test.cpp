@@ -1,14 +1,5 @@
-#include <gmock/gmock.h>
-
-#include <fstream>
-#include <nlohmann/json.hpp>
-
-#include "tests/shared.h"
-#include "tests/trainer/kernel_check.h"
-#include "trainer/model.h"
+#include "tests/trainer/parity.h"
 #include "trainer/models/transformer.h"
-#include "trainer/objective/objective.h"
-#include "trainer/safetensors.h"
 
 namespace lathe {
 namespace {
@@ -16,110 +7,11 @@ namespace {
 const std::vector<std::string> kFixtures{"llama", "llama3", "llama_tied", "llama_linear",
                                          "llama_yarn"};
 
-std::map<std::string, at::Tensor> read_all(const std::string& path) {
-  const SafetensorsFile file(path);
-  std::map<std::string, at::Tensor> all;
-  for (const auto& [name, entry] : file.entries()) all[name] = file.tensor(name).clone();
-  return all;
-}
-
-std::unique_ptr<Model> load(const std::string& folder, at::ScalarType dtype) {
-  std::unique_ptr<Model> model = make_model(read_model_config(folder), dtype, at::kCPU);
-  std::map<std::string, at::Tensor> weights = read_all(folder + "/model.safetensors");
-  const at::NoGradGuard no_grad;
-  for (Parameter* p : model->parameters()) {
-    EXPECT_EQ(weights.count(p->name), 1u) << p->name;
-    p->value.copy_(weights.at(p->name));
-    p->grad = at::zeros(p->value.sizes(), at::kFloat);
-    weights.erase(p->name);
-  }
-  EXPECT_TRUE(weights.empty());
-  return model;
-}
-
-// ids and labels as transformers has them: labels[i] is the target of position i - 1.
-struct Document {
-  std::vector<int64_t> ids, labels;
-};
-
-Batch batch_of(const std::vector<Document>& documents) {
-  std::vector<int64_t> tokens, targets, positions;
-  Batch batch;
-  batch.cu_seqlens = {0};
-  for (const Document& d : documents) {
-    for (size_t i = 0; i < d.ids.size(); ++i) {
-      tokens.push_back(d.ids[i]);
-      targets.push_back(i + 1 < d.ids.size() && !d.labels.empty() ? d.labels[i + 1] : kIgnore);
-      positions.push_back(static_cast<int64_t>(i));
-      batch.num_targets += targets.back() != kIgnore;
-    }
-    batch.cu_seqlens.push_back(static_cast<int64_t>(tokens.size()));
-  }
-  batch.tokens = at::tensor(tokens, at::kLong);
-  batch.targets = at::tensor(targets, at::kLong);
-  batch.positions = at::tensor(positions, at::kLong);
-  batch.weights = (batch.targets != kIgnore).to(at::kFloat);
-  return batch;
-}
-
-std::vector<int64_t> to_vector(const at::Tensor& t) {
-  const at::Tensor c = t.to(at::kLong).contiguous();
-  return {c.const_data_ptr<int64_t>(), c.const_data_ptr<int64_t>() + c.numel()};
-}
-
-// The padded rows of a fixture without their padding.
-std::vector<Document> documents_of(const std::map<std::string, at::Tensor>& expected) {
-  std::vector<Document> documents;
-  const at::Tensor ids = expected.at("input_ids"), labels = expected.at("labels");
-  for (int64_t row = 0; row < ids.size(0); ++row) {
-    const int64_t length = expected.at("attention_mask")[row].sum().item<int64_t>();
-    documents.push_back(
-        {to_vector(ids[row].slice(0, 0, length)), to_vector(labels[row].slice(0, 0, length))});
-  }
-  return documents;
-}
-
-at::Tensor without_padding(const at::Tensor& x, const std::vector<Document>& documents) {
-  std::vector<at::Tensor> rows;
-  for (size_t d = 0; d < documents.size(); ++d) {
-    rows.push_back(
-        x[static_cast<int64_t>(d)].slice(0, 0, static_cast<int64_t>(documents[d].ids.size())));
-  }
-  return at::cat(rows, 0);
-}
-
-std::string folder_of(const std::string& fixture) {
-  return shared_path("fixtures/models/" + fixture);
-}
-
-double worst(const at::Tensor& got, const at::Tensor& expected) {
-  return (got.detach().to(at::kFloat) - expected).abs().max().item<double>();
-}
-
-// Gradients of the mean loss in Parameter::grad; returns the loss.
-double run_backward(Model& model, const Batch& batch) {
-  for (Parameter* p : model.parameters()) p->grad.zero_();
-  const LossSum loss = cross_entropy(model, batch);
-  (loss.sum / static_cast<double>(loss.count)).backward();
-  return loss.sum.item<double>() / static_cast<double>(loss.count);
-}
-
-void expect_gradients(Model& model, const std::map<std::string, at::Tensor>& expected,
-                      const std::string& prefix) {
-  for (Parameter* p : model.parameters()) {
-    EXPECT_LT(difference(p->grad, expected.at(prefix + p->name)), 1e-4) << p->name;
-    EXPECT_FALSE(p->value.grad().defined());
-  }
-}
-
-#define SKIP_WITHOUT(what) \
-  if (!have_shared(what)) GTEST_SKIP() << "NOT RUN: ../shared/" what " is not there"
-
 TEST(Llama, GivesTheReferencesLogitsLossAndGradients) {
-  SKIP_WITHOUT("fixtures/models");
+  if (!have_shared("fixtures/models")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   for (const std::string& fixture : kFixtures) {
     SCOPED_TRACE(fixture);
-    const auto model = load(folder_of(fixture), at::kFloat);
+    const auto model = load_fixture(folder_of(fixture), at::kFloat);
     const auto expected = read_all(folder_of(fixture) + "/expected.safetensors");
     const std::vector<Document> documents = documents_of(expected);
     const Batch batch = batch_of(documents);
@@ -133,11 +25,11 @@ TEST(Llama, GivesTheReferencesLogitsLossAndGradients) {
 }
 
 TEST(Llama, KeepsPackedDocumentsApart) {
-  SKIP_WITHOUT("fixtures/models");
+  if (!have_shared("fixtures/models")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   int with_gradients = 0;
   for (const std::string& fixture : kFixtures) {
     SCOPED_TRACE(fixture);
-    const auto model = load(folder_of(fixture), at::kFloat);
+    const auto model = load_fixture(folder_of(fixture), at::kFloat);
     const auto expected = read_all(folder_of(fixture) + "/expected.safetensors");
     const std::vector<int64_t> ids = to_vector(expected.at("packed.input_ids")[0]);
     const std::vector<int64_t> labels = to_vector(expected.at("packed.labels")[0]);
@@ -155,10 +47,10 @@ TEST(Llama, KeepsPackedDocumentsApart) {
 }
 
 TEST(Llama, GivesTheReferencesHiddenStatesOfEveryLayer) {
-  SKIP_WITHOUT("fixtures/models");
+  if (!have_shared("fixtures/models")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   for (const std::string& fixture : kFixtures) {
     SCOPED_TRACE(fixture);
-    const auto model = load(folder_of(fixture), at::kFloat);
+    const auto model = load_fixture(folder_of(fixture), at::kFloat);
     const auto expected = read_all(folder_of(fixture) + "/expected.safetensors");
     if (expected.count("hidden.embed") == 0) continue;
     const std::vector<Document> documents = documents_of(expected);
@@ -174,18 +66,18 @@ TEST(Llama, GivesTheReferencesHiddenStatesOfEveryLayer) {
 }
 
 TEST(Llama, InBfloat16IsCloseToTheReference) {
-  SKIP_WITHOUT("fixtures/models/llama_bf16");
+  if (!have_shared("fixtures/models/llama_bf16")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const auto expected = read_all(folder_of("llama_bf16") + "/expected.safetensors");
   const std::vector<Document> documents = documents_of(expected);
   const Batch batch = batch_of(documents);
-  const auto wide = load(folder_of("llama_bf16"), at::kFloat);
+  const auto wide = load_fixture(folder_of("llama_bf16"), at::kFloat);
   EXPECT_LT(
       worst(wide->logits(wide->hidden(batch)), without_padding(expected.at("logits"), documents)),
       1e-4);
   EXPECT_NEAR(run_backward(*wide, batch) / expected.at("loss").item<double>(), 1, 1e-5);
   expect_gradients(*wide, expected, "grad.");
 
-  const auto narrow = load(folder_of("llama_bf16"), at::kBFloat16);
+  const auto narrow = load_fixture(folder_of("llama_bf16"), at::kBFloat16);
   const at::Tensor off =
       narrow->logits(narrow->hidden(batch)) - without_padding(expected.at("logits"), documents);
   EXPECT_LT(off.abs().max().item<double>(), 0.2);
@@ -197,8 +89,8 @@ TEST(Llama, InBfloat16IsCloseToTheReference) {
 }
 
 TEST(Llama, ABatchWithoutTokensHasNoLossAndNoGradient) {
-  SKIP_WITHOUT("fixtures/models/llama");
-  const auto model = load(folder_of("llama"), at::kFloat);
+  if (!have_shared("fixtures/models/llama")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const auto model = load_fixture(folder_of("llama"), at::kFloat);
   const LossSum loss = cross_entropy(*model, batch_of({}));
   EXPECT_EQ(loss.sum.item<double>(), 0);
   EXPECT_EQ(loss.count, 0);
@@ -208,8 +100,8 @@ TEST(Llama, ABatchWithoutTokensHasNoLossAndNoGradient) {
 }
 
 TEST(Llama, DocumentsTogetherEqualDocumentsApart) {
-  SKIP_WITHOUT("fixtures/models/llama");
-  const auto model = load(folder_of("llama"), at::kFloat);
+  if (!have_shared("fixtures/models/llama")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const auto model = load_fixture(folder_of("llama"), at::kFloat);
   const Document a{{1, 5, 9, 7, 3}, {1, 5, 9, 7, 3}}, b{{8, 2, 4}, {8, 2, 4}};
   run_backward(*model, batch_of({a, b}));
   std::vector<at::Tensor> together;
@@ -228,8 +120,8 @@ TEST(Llama, DocumentsTogetherEqualDocumentsApart) {
 }
 
 TEST(Llama, GivesTheSameBitsWithOneAndTwoThreads) {
-  SKIP_WITHOUT("fixtures/models/llama");
-  const auto model = load(folder_of("llama"), at::kFloat);
+  if (!have_shared("fixtures/models/llama")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const auto model = load_fixture(folder_of("llama"), at::kFloat);
   std::vector<int64_t> ids(300);
   for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int64_t>(i * 37 % 160);
   const Batch batch = batch_of({{ids, ids}});
@@ -246,8 +138,8 @@ TEST(Llama, GivesTheSameBitsWithOneAndTwoThreads) {
 }
 
 TEST(Llama, FrozenParametersGetNoGradientAndTheOthersTheSame) {
-  SKIP_WITHOUT("fixtures/models/llama");
-  const auto model = load(folder_of("llama"), at::kFloat);
+  if (!have_shared("fixtures/models/llama")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const auto model = load_fixture(folder_of("llama"), at::kFloat);
   const Batch batch = batch_of({{{1, 5, 9, 7, 3}, {1, 5, 9, 7, 3}}});
   run_backward(*model, batch);
   std::vector<at::Tensor> all;

@@ -56,19 +56,21 @@ void pick_backward_plain(at::Tensor& dlogits, const at::Tensor& logits, const at
 
 struct HeadFunction : torch::autograd::Function<HeadFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden_NH, const at::Tensor&,
-                            const at::Tensor& targets_N, Parameter* weight, HeadOptions options,
-                            bool keep) {
+                            const at::Tensor& targets_N, Parameter* weight, HeadOptions options) {
     const bool rows = use_rows(hidden_NH, options.path);
     const int64_t num_rows = hidden_NH.size(0);
     const auto wide = hidden_NH.options().dtype(accumulate_type(hidden_NH.scalar_type()));
     at::Tensor picked_N = at::empty({num_rows}, wide), lse_N = at::empty({num_rows}, wide);
     variable_list saved{hidden_NH, targets_N, lse_N};
+    int64_t kept_bytes = 0;
+    const at::Tensor operand = product_operand(weight->value);
     for (int64_t begin = 0; begin < num_rows; begin += options.chunk_rows) {
       const int64_t end = std::min(num_rows, begin + options.chunk_rows);
-      const at::Tensor logits_CV = product(hidden_NH.slice(0, begin, end), weight->value);
+      const at::Tensor logits_CV = product(hidden_NH.slice(0, begin, end), operand);
       at::Tensor picked = picked_N.slice(0, begin, end), lse = lse_N.slice(0, begin, end);
       (rows ? pick_rows : pick_plain)(logits_CV, targets_N.slice(0, begin, end), picked, lse);
-      if (keep) saved.push_back(logits_CV);
+      kept_bytes += static_cast<int64_t>(logits_CV.nbytes());
+      if (kept_bytes <= options.keep_bytes) saved.push_back(logits_CV);
     }
     ctx->save_for_backward(saved);
     ctx->saved_data["weight"] = reinterpret_cast<int64_t>(weight);
@@ -89,23 +91,22 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
     const bool hidden_needs = ctx->saved_data["hidden"].toBool();
     at::Tensor dhidden_NH = hidden_needs ? at::empty_like(hidden_NH) : at::Tensor();
     at::Tensor scratch_CV;
-    for (int64_t begin = 0, chunk = 0; begin < num_rows; begin += chunk_rows, ++chunk) {
+    const at::Tensor operand = product_operand(weight.value);
+    size_t next_kept = 3;
+    for (int64_t begin = 0; begin < num_rows; begin += chunk_rows) {
       const int64_t end = std::min(num_rows, begin + chunk_rows);
       const at::Tensor hidden = hidden_NH.slice(0, begin, end);
-      const bool kept = saved.size() > 3;
       // Kept logits stay as they are: the graph may be run again.
-      const at::Tensor logits = kept ? saved[3 + chunk] : product(hidden, weight.value);
+      const bool kept = next_kept < saved.size();
+      const at::Tensor logits = kept ? saved[next_kept++] : product(hidden, operand);
       if (kept && !scratch_CV.defined()) scratch_CV = at::empty_like(logits);
       at::Tensor dlogits = kept ? scratch_CV.slice(0, 0, end - begin) : logits;
       pick_backward(dlogits, logits, lse_N.slice(0, begin, end), dpicked_N.slice(0, begin, end),
                     targets_N.slice(0, begin, end));
       if (weight.trained) add_outer(gradient_sum(weight), dlogits, hidden);
-      if (hidden_needs) {
-        at::Tensor dhidden = dhidden_NH.slice(0, begin, end);
-        at::mm_out(dhidden, dlogits, weight.value);
-      }
+      if (hidden_needs) dhidden_NH.slice(0, begin, end).copy_(product_back(dlogits, operand));
     }
-    return {dhidden_NH, {}, {}, {}, {}, {}};
+    return {dhidden_NH, {}, {}, {}, {}};
   }
 };
 
@@ -113,12 +114,9 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
 
 at::Tensor head_log_probs(const at::Tensor& hidden_NH, Parameter& weight_VH,
                           const at::Tensor& targets_N, const HeadOptions& options) {
-  const int64_t bytes = hidden_NH.size(0) * weight_VH.value.size(0) * hidden_NH.element_size();
-  const bool keep = at::GradMode::is_enabled() && bytes <= options.keep_bytes;
   const at::Tensor targets = targets_N.contiguous();
   check_tokens(targets, weight_VH.value.size(0));
-  return HeadFunction::apply(hidden_NH.contiguous(), weight_VH.value, targets, &weight_VH, options,
-                             keep);
+  return HeadFunction::apply(hidden_NH.contiguous(), weight_VH.value, targets, &weight_VH, options);
 }
 
 }  // namespace lathe

@@ -12,8 +12,8 @@
 namespace lathe {
 
 struct HeadOptions {
-  int64_t chunk_rows = 512;                // fewer than 256 lose speed in the products
-  int64_t keep_bytes = int64_t{64} << 20;  // logits up to this size are kept for backward
+  int64_t chunk_rows = 512;                 // fewer than 256 lose speed in the products
+  int64_t keep_bytes = int64_t{256} << 20;  // of logits; saves a quarter of the head's products
   Path path = Path::kBest;
 };
 

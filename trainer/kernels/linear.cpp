@@ -51,7 +51,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
       if (x_needs) dx_TI = product_back(dy[i], weights.weight->value, dx_TI);
     }
     variable_list gradients(ctx->saved_data["num_leaves"].toInt() + 2);
-    gradients[0] = dx_TI;
+    if (dx_TI.defined()) gradients[0] = dx_TI.to(x_TI.scalar_type());
     return gradients;
   }
 };

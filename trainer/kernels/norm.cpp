@@ -10,7 +10,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kPartialSums = 8;
+constexpr int64_t kPartialSums = 16;
 
 struct Forward {
   at::Tensor sum_TH, normed_TH, rstd_T;
@@ -66,7 +66,11 @@ at::Tensor backward_rows(const at::Tensor& dy, const at::Tensor& dsum, const at:
     });
   });
   if (dweight != nullptr) {
-    for (int64_t part = 0; part < kPartialSums; ++part) dweight->add_(partial[part]);
+    float* first = rows_of<float>(partial);
+    for (int64_t part = 1; part < kPartialSums; ++part) {
+      for (int64_t i = 0; i < width; ++i) first[i] += first[part * width + i];
+    }
+    dweight->add_(partial[0]);
   }
   return dx;
 }

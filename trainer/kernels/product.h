@@ -13,10 +13,16 @@ namespace lathe {
 // The float32 sum that backward adds into. std::logic_error if a trained parameter has none.
 at::Tensor& gradient_sum(Parameter& parameter);
 
-// x_TI, weight_OI -> [T, O]
+// x, in the type that products of it are computed in: float32 for bfloat16 on a CPU without
+// bfloat16 instructions, where emulation runs at a quarter of float32's rate; x itself everywhere
+// else.
+at::Tensor product_operand(const at::Tensor& x);
+
+// x_TI, weight_OI -> [T, O] in x's type. The weight may be product_operand's of it, made once for
+// several calls.
 at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI);
-// dy_TO, weight_OI -> [T, I], the input's gradient; with `into_TI` defined the product is added to
-// it in place.
+// dy_TO, weight_OI -> [T, I], the input's gradient, in product_operand's type; with `into_TI`
+// defined (an earlier result) the product is added to it in place.
 at::Tensor product_back(const at::Tensor& dy_TO, const at::Tensor& weight_OI,
                         at::Tensor into_TI = {});
 // grad_OI += dy_TO^T x_TI, summed in float32.
