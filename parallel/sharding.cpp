@@ -37,6 +37,7 @@ class Replicated final : public Sharding {
   std::vector<Slice>& slices() override { return slices_; }
   void gather_parameters() override {}
   void zero_gradients() override { set_to_zero(buckets_); }
+  void zero_rest() override {}
   bool replicated() const override { return true; }
 
  private:
@@ -66,6 +67,13 @@ class Zero1 final : public Sharding {
     for (Bucket& bucket : buckets_) dp_.all_gather(part(bucket.values), bucket.values);
   }
   void zero_gradients() override { set_to_zero(buckets_); }
+  void zero_rest() override {
+    for (Bucket& bucket : buckets_) {
+      const int64_t count = bucket.grads.numel() / dp_.size(), begin = count * dp_.rank();
+      bucket.grads.narrow(0, 0, begin).zero_();
+      bucket.grads.slice(0, begin + count).zero_();
+    }
+  }
   bool replicated() const override { return false; }
 
  private:

@@ -38,6 +38,9 @@ class Sharding {
   virtual void gather_parameters() = 0;
   // Sets all gradients to zero, also those outside the slices.
   virtual void zero_gradients() = 0;
+  // Sets to zero the gradients outside the slices: what is left to do where the update zeroed its
+  // own.
+  virtual void zero_rest() = 0;
   // True where this rank's slices are also held by other dp ranks (Replicated): norms must not
   // count them twice.
   virtual bool replicated() const = 0;

@@ -56,7 +56,7 @@ class AdamW final : public Optimizer {
           adamw_scalars(learning_rate, config_.adam_beta1, config_.adam_beta2, config_.adam_epsilon,
                         clip_factor, updates_));
     // The pass has zeroed what this rank owns; elsewhere its own sums of this step are left.
-    if (!sharding_.replicated()) sharding_.zero_gradients();
+    sharding_.zero_rest();
     return true;
   }
 

@@ -1,18 +1,20 @@
 #pragma once
 
 #include <atomic>
-#include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "data/loader/loader.h"
 #include "parallel/mesh.h"
 #include "parallel/sharding.h"
+#include "trainer/batch_source.h"
 #include "trainer/checkpoint.h"
 #include "trainer/metrics.h"
 #include "trainer/model.h"
 #include "trainer/objective/objective.h"
 #include "trainer/optimizer.h"
+#include "trainer/progress.h"
 #include "trainer/schedule.h"
 
 // Runs steps: takes batches, makes gradients, updates, measures, saves.
@@ -36,16 +38,22 @@ template <class V>
 void fields(V& v, TrainConfig& c) {
   v("num_train_epochs", c.num_train_epochs, "passes over the data", above(0));
   v("max_steps", c.max_steps, "stop after this many steps; 0: as the epochs say", at_least(0));
-  v("per_device_train_batch_size", c.per_device_train_batch_size, "rows of a micro-batch", at_least(1));
-  v("per_device_eval_batch_size", c.per_device_eval_batch_size, "rows of an evaluation batch", at_least(1));
-  v("gradient_accumulation_steps", c.gradient_accumulation_steps, "micro-batches of a step", at_least(1));
+  v("per_device_train_batch_size", c.per_device_train_batch_size, "rows of a micro-batch",
+    at_least(1));
+  v("per_device_eval_batch_size", c.per_device_eval_batch_size, "rows of an evaluation batch",
+    at_least(1));
+  v("gradient_accumulation_steps", c.gradient_accumulation_steps, "micro-batches of a step",
+    at_least(1));
   v("global_batch_size", c.global_batch_size,
-    "rows of a step over all ranks; wins over gradient_accumulation_steps; 0: not given", at_least(0));
+    "rows of a step over all ranks; wins over gradient_accumulation_steps; 0: not given",
+    at_least(0));
   v("logging_steps", c.logging_steps, "steps between two lines of metrics", at_least(1));
-  v("eval_steps", c.eval_steps, "steps between two evaluations; 0: only before and after", at_least(0));
+  v("eval_steps", c.eval_steps, "steps between two evaluations; 0: only before and after",
+    at_least(0));
   v("save_steps", c.save_steps, "steps between two checkpoints; 0: none", at_least(0));
   v("save_total_limit", c.save_total_limit, "checkpoints that are kept; 0: all", at_least(0));
-  v("resume_from_checkpoint", c.resume_from_checkpoint, "auto: the newest complete one in output_dir; never; or a folder");
+  v("resume_from_checkpoint", c.resume_from_checkpoint,
+    "auto: the newest complete one in output_dir; never; or a folder");
 }
 
 struct StepStats {
@@ -53,7 +61,12 @@ struct StepStats {
   double grad_norm = 0;  // before clipping
   double learning_rate = 0;
   int64_t num_targets = 0, num_tokens = 0;  // of all ranks
-  bool applied = true;                      // false: a gradient was not finite, nothing changed
+  bool applied = true;  // false: no target, or a gradient that is not finite: nothing changed
+};
+
+// Gradients were not finite, step after step. The weights are those of the last good step.
+struct NumericStop : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 class Trainer {
@@ -64,17 +77,19 @@ class Trainer {
     Objective objective;
     Sharding& sharding;
     Optimizer& optimizer;
-    Loader& loader;
-    Loader* eval_loader = nullptr;
+    BatchSource batches;
+    std::optional<BatchSource> eval_batches = std::nullopt;  // rows in order, each once an epoch
     Metrics& metrics;
   };
   struct Options {
-    TrainConfig train;
-    ScheduleConfig schedule;
+    TrainConfig train = {};
+    ScheduleConfig schedule = {};
     double learning_rate = 0;  // peak
     double max_grad_norm = 1;
-    std::string output_dir;
-    std::string fingerprint;  // of the config: a checkpoint of another one is refused
+    std::string output_dir = {};   // "": nothing is saved or resumed
+    std::string fingerprint = {};  // of what must not change within a run: a checkpoint of another
+                                   // one is refused
+    std::string config = {};  // the text behind it, for the message
     const std::atomic<bool>* stop_requested = nullptr;
   };
 
@@ -82,18 +97,50 @@ class Trainer {
 
   // One optimiser update. Every rank calls it; every rank returns the same StepStats.
   StepStats step();
-  // Steps, logs, evaluates and saves until done. Resumes first, as the options say.
+  // Steps, logs, evaluates and saves until done. Resumes first, as the options say. kStopped: a
+  // stop was requested, and the checkpoint is written.
   enum class End { kDone, kStopped };
   End run();
   // Mean loss over the evaluation data, every item once, equal on all ranks.
   double evaluate();
   int64_t total_steps() const;
+  const Progress& progress() const { return progress_; }
 
  private:
+  // Counts of a step, over all ranks.
+  struct Counts {
+    int64_t targets = 0, tokens = 0;
+  };
+  // What the steps since the last logged one took.
+  struct Window {
+    double seconds = 0, data_wait_seconds = 0;
+    int64_t steps = 0, tokens = 0;
+  };
+
+  Counts count(const std::vector<Batch>& batches);
+  at::Tensor loss_of(const Batch& batch);
+  double measure_gradients();
+  StepStats finish_step(at::Tensor loss, double norm, double learning_rate, Counts counts,
+                        bool applied);
+
+  StepStats timed_step();
+  void note_skipped(const StepStats& stats);
+  void log_step(const StepStats& stats);
+  void log_evaluation();
+  void log_summary(double seconds, int64_t steps);
+  double epoch() const;
+  RunCounters counters() const;
+
+  void resume();
+  void restore(const Checkpoint& checkpoint);
+  void save(bool must);
+
   Parts parts_;
   Options options_;
-  int64_t step_ = 0;
-  int64_t num_tokens_seen_ = 0;
+  Progress progress_;
+  Window window_;
+  std::string not_finite_;  // the first tensor whose gradient was not finite in this step
+  int failed_saves_ = 0;
 };
 
 }  // namespace lathe
