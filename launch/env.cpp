@@ -10,8 +10,6 @@
 #include "launch/exit_codes.h"
 #include "launch/run_files.h"
 #include "launch/run_verb.h"
-#include "parallel/mpi_group.h"
-#include "parallel/nccl_group.h"
 #include "trainer/kernels/cpu_features.h"
 
 namespace lathe {
@@ -30,8 +28,7 @@ int env_verb(int argc, char** argv) {
   row("cores", fmt::format("{}", sysconf(_SC_NPROCESSORS_ONLN)));
   row("threads", fmt::format("{}", at::get_num_threads()));
   row("memory", fmt::format("{:.1f} GiB", static_cast<double>(memory.totalram) * memory.mem_unit / (1 << 30)));
-  row("mpi", mpi_version());
-  row("nccl", nccl_version());
+  row("backends", LATHE_BACKENDS);
   row("cuda", at::hasCUDA() ? "yes" : "no");
   row("launcher", launched_ranks() > 0 ? fmt::format("{} ranks", launched_ranks()) : "none");
   row("cache", user_cache_dir());

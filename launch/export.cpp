@@ -9,6 +9,7 @@
 #include "launch/exit_codes.h"
 #include "launch/run_files.h"
 #include "launch/run_verb.h"
+#include "parallel/local_group.h"
 #include "recipes/run_record.h"
 #include "trainer/checkpoint.h"
 #include "trainer/hf_folder.h"
@@ -27,7 +28,8 @@ std::unique_ptr<Model> model_of_checkpoint(const std::string& checkpoint, const 
   for (Parameter* parameter : model->parameters()) {
     slices.push_back({"master/" + parameter->name, parameter->value.sizes().vec(), 0, parameter->value.detach().view({-1})});
   }
-  load_checkpoint(checkpoint, slices);
+  const std::unique_ptr<Group> solo = solo_group();
+  Checkpoint(checkpoint, *solo).fill(slices);
   return model;
 }
 

@@ -51,6 +51,8 @@ Fatal explain(std::exception_ptr error) {
     return {kNumericStop, e.what()};
   } catch (const std::invalid_argument& e) {
     return {kBadInput, e.what()};
+  } catch (const SaveFailed& e) {
+    return {kIoError, e.what()};
   } catch (const std::filesystem::filesystem_error& e) {
     return {kIoError, e.what()};
   } catch (const std::system_error& e) {

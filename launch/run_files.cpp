@@ -7,6 +7,7 @@
 #include "launch/exit_codes.h"
 #include "launch/fatal.h"
 #include "recipes/recipe.h"
+#include "trainer/hf_folder.h"
 
 namespace lathe {
 namespace {
@@ -29,6 +30,8 @@ RunRequest read_run(const std::string& path, const std::vector<std::string>& ove
     request.resolved = read_config(source, request.config);
     check_run(request.config, request.resolved, find_recipe(first.recipe).makes_its_data);
   });
+  std::string& model = request.config.model.model_name_or_path;
+  if (!model.empty()) model = resolve_model_folder(model, hub_cache_folder(env));
   request.fingerprint = fingerprint(request.config);
   return request;
 }

@@ -63,8 +63,8 @@ int train_language_model(RunContext run) {
                    .objective = cross_entropy,
                    .sharding = *sharding,
                    .optimizer = *optimizer,
-                   .loader = loader,
-                   .eval_loader = eval_loader.get(),
+                   .batches = batches_of(loader),
+                   .eval_batches = eval_loader ? std::optional(batches_of(*eval_loader)) : std::nullopt,
                    .metrics = metrics},
                   {.train = config.train,
                    .schedule = config.schedule,
@@ -72,6 +72,7 @@ int train_language_model(RunContext run) {
                    .max_grad_norm = config.optimizer.max_grad_norm,
                    .output_dir = config.output_dir,
                    .fingerprint = run.fingerprint,
+                   .config = run.fingerprint,
                    .stop_requested = &run.stop_requested});
   const auto answers = [&] {
     return exact_match(*model, tokenizer, config.data.exact_match, config.data.chat_template, mesh);

@@ -51,6 +51,9 @@ class Model {
 // Throws std::invalid_argument for a family that is not there, with the list of those that are.
 std::unique_ptr<Model> make_model(const ModelConfig& config, at::ScalarType dtype, at::Device device);
 
+// The families' names, as in config.json's model_type.
+std::vector<std::string> model_families();
+
 // Hugging Face's initialisation: matrices and embeddings N(0, initializer_range), norm weights 1. Counter-based: values
 // depend on (seed, parameter name, element) only.
 void initialize(Model& model, uint64_t seed);

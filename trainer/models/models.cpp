@@ -28,4 +28,10 @@ std::unique_ptr<Model> make_model(const ModelConfig& config, at::ScalarType dtyp
                               "\"; the families there are: " + known);
 }
 
+std::vector<std::string> model_families() {
+  std::vector<std::string> names;
+  for (const Family& family : kFamilies) names.emplace_back(family.model_type);
+  return names;
+}
+
 }  // namespace lathe
