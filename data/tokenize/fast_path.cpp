@@ -95,7 +95,7 @@ FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape
   for (const VocabToken& token : spec.vocab) highest = std::max(highest, token.id);
   lengths_.assign(static_cast<size_t>(highest) + 1, 0);
   words_ = WordTable(spec.vocab.size());
-  std::vector<Symbol> symbols;
+  std::vector<int32_t> ids;
   for (const VocabToken& token : spec.vocab) {
     const std::optional<std::string> model_bytes =
         byte_level ? bytes_of(token.token) : std::optional(token.token);
@@ -105,10 +105,10 @@ FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape
                              ? 1
                              : static_cast<uint32_t>(bytes.size());
     if (bytes.size() > ShortKey::kMaxBytes) continue;
-    symbols.clear();
+    ids.clear();
     // A word that is a token is not always encoded as that token.
-    bpe_.encode(*model_bytes, symbols);
-    if (symbols.size() == 1 && symbols[0].id == token.id) words_.set(bytes, token.id);
+    bpe_.encode_ids(*model_bytes, ids);
+    if (ids.size() == 1 && ids[0] == token.id) words_.set(bytes, token.id);
   }
   find_characters();
 }
