@@ -12,10 +12,14 @@ namespace {
 constexpr std::string_view kMark = "\xE2\x96\x81";  // U+2581, how a space is written
 
 // To write every U+2581 as a space again, which is one byte.
-std::string with_spaces(std::string text) {
-  for (size_t at = 0; (at = text.find(kMark, at)) != std::string::npos; ++at)
-    text.replace(at, kMark.size(), " ");
-  return text;
+std::string with_spaces(std::string_view text) {
+  std::string result;
+  size_t done = 0;
+  for (size_t at; (at = text.find(kMark, done)) != std::string_view::npos;
+       done = at + kMark.size()) {
+    result.append(text, done, at - done).push_back(' ');
+  }
+  return result.append(text, done);
 }
 
 std::string with_marks(std::string_view text) {
