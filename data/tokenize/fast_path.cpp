@@ -12,10 +12,14 @@ namespace {
 constexpr std::string_view kMark = "\xE2\x96\x81";  // U+2581, how a space is written
 
 // To write every U+2581 as a space again, which is one byte.
-std::string with_spaces(std::string text) {
-  for (size_t at = 0; (at = text.find(kMark, at)) != std::string::npos; ++at)
-    text.replace(at, kMark.size(), " ");
-  return text;
+std::string with_spaces(std::string_view text) {
+  std::string result;
+  size_t done = 0;
+  for (size_t at; (at = text.find(kMark, done)) != std::string_view::npos;
+       done = at + kMark.size()) {
+    result.append(text, done, at - done).push_back(' ');
+  }
+  return result.append(text, done);
 }
 
 std::string with_marks(std::string_view text) {
@@ -95,7 +99,7 @@ FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape
   for (const VocabToken& token : spec.vocab) highest = std::max(highest, token.id);
   lengths_.assign(static_cast<size_t>(highest) + 1, 0);
   words_ = WordTable(spec.vocab.size());
-  std::vector<Symbol> symbols;
+  std::vector<int32_t> ids;
   for (const VocabToken& token : spec.vocab) {
     const std::optional<std::string> model_bytes =
         byte_level ? bytes_of(token.token) : std::optional(token.token);
@@ -105,10 +109,10 @@ FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape
                              ? 1
                              : static_cast<uint32_t>(bytes.size());
     if (bytes.size() > ShortKey::kMaxBytes) continue;
-    symbols.clear();
+    ids.clear();
     // A word that is a token is not always encoded as that token.
-    bpe_.encode(*model_bytes, symbols);
-    if (symbols.size() == 1 && symbols[0].id == token.id) words_.set(bytes, token.id);
+    bpe_.encode_ids(*model_bytes, ids);
+    if (ids.size() == 1 && ids[0] == token.id) words_.set(bytes, token.id);
   }
   find_characters();
 }

@@ -1,9 +1,9 @@
 #include "data/tokenize/spec.h"
 
-#include <fmt/format.h>
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <stdexcept>
 #include <unordered_map>
@@ -30,7 +30,12 @@ class Hash {
   void add_all(const Values&... values) {
     (add(values), ...);
   }
-  std::string digits() const { return fmt::format("{:016x}", XXH64_digest(state_)); }
+  std::string digits() const {
+    char text[17];
+    std::snprintf(text, sizeof text, "%016llx",
+                  static_cast<unsigned long long>(XXH64_digest(state_)));
+    return text;
+  }
 
  private:
   XXH64_state_t* state_;
@@ -55,7 +60,8 @@ void check_ids(const std::string& path, TokenizerSpec& spec) {
   for (const VocabToken& token : spec.vocab) {
     const std::string*& known = owner(token.id);
     if (known)
-      refuse(fmt::format("the id {} belongs to '{}' and to '{}'", token.id, *known, token.token));
+      refuse("the id " + std::to_string(token.id) + " belongs to '" + *known + "' and to '" +
+             token.token + "'");
     known = &token.token;
     ++num_tokens;
     highest = std::max<int64_t>(highest, token.id);
@@ -68,25 +74,26 @@ void check_ids(const std::string& path, TokenizerSpec& spec) {
   }
   for (const AddedToken& token : spec.added) {
     if (token.content.size() > kMaxAddedBytes) {
-      refuse(fmt::format("the added token {} is longer than 1024 bytes", token.id));
+      refuse("the added token " + std::to_string(token.id) + " is longer than 1024 bytes");
     }
     const std::string*& known = owner(token.id);
     if (known && *known != token.content) {
-      refuse(fmt::format("the id {} belongs to '{}' and to the added token '{}'", token.id, *known,
-                         token.content));
+      refuse("the id " + std::to_string(token.id) + " belongs to '" + *known +
+             "' and to the added token '" + token.content + "'");
     }
     const auto other = both.find(token.content);
     const int32_t id = other == both.end() ? added.at(token.content) : other->second;
     if (id != token.id) {
-      refuse(
-          fmt::format("the added token '{}' has the ids {} and {}", token.content, token.id, id));
+      refuse("the added token '" + token.content + "' has the ids " + std::to_string(token.id) +
+             " and " + std::to_string(id));
     }
     if (!known) ++num_tokens;
     known = &token.content;
     highest = std::max<int64_t>(highest, token.id);
   }
   if (highest > 2 * num_tokens + 65536) {
-    refuse(fmt::format("the highest id is {}, but there are only {} tokens", highest, num_tokens));
+    refuse("the highest id is " + std::to_string(highest) + ", but there are only " +
+           std::to_string(num_tokens) + " tokens");
   }
 }
 

@@ -27,6 +27,7 @@ Ids read_vocab(const JsonPart& part, TokenizerSpec& spec) {
   const auto object = part.object();
   if (static_cast<int64_t>(object.size()) >= kMaxTokens) part.fail("has too many tokens");
   Ids ids;
+  ids.reserve(object.size());
   for (const auto& field : object) {
     const JsonPart value(field.value,
                          part.where() + "['" + std::string(field.key.substr(0, 80)) + "']");
