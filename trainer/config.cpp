@@ -71,16 +71,17 @@ class Resolver {
   }
 
   void take(const Entry& entry) {
-    if (Field* field = find(entry)) {
-      set(*field, entry);
-      return;
-    }
+    // First: a section may have the name of a leaf of another (`train:` and `data.train`).
     const bool is_section = find_section(entry.written) != nullptr;
     const bool opens =
         entry.value.kind == YamlNode::Kind::kMap || entry.value.kind == YamlNode::Kind::kNull;
     if (is_section && opens) {
       give_section(entry.written, entry);
       take_below(entry);
+      return;
+    }
+    if (Field* field = find(entry)) {
+      set(*field, entry);
       return;
     }
     // A group of another program that is no section here.
