@@ -4,6 +4,7 @@
 
 #include "recipes/exact_match.h"
 #include "recipes/parts.h"
+#include "recipes/run_record.h"
 #include "trainer/hf_folder.h"
 #include "trainer/trainer.h"
 
@@ -16,11 +17,13 @@ int64_t count_parameters(Model& model) {
   return count;
 }
 
+const char* dtype_name(at::ScalarType dtype) { return dtype == at::kBFloat16 ? "bf16" : "fp32"; }
+
 void say_start(const RunConfig& config, Model& model, const Loader& loader, Mesh& mesh, Metrics& metrics) {
   const PackingReport report = loader.report();
   metrics.note(fmt::format("model: {} with {:.2f} M parameters in {}, {} ranks (dp {}, tp {}, zero {})",
                            model.config().model_type, count_parameters(model) / 1e6,
-                           c10::toString(model.parameters().front()->value.scalar_type()), mesh.world().size(),
+                           dtype_name(model.parameters().front()->value.scalar_type()), mesh.world().size(),
                            mesh.dp().size(), mesh.tp().size(), config.parallel.zero));
   metrics.note(fmt::format("data: {} documents, {} tokens ({} trained) in {} rows of {} ({:.2f} % waste), {} steps an epoch",
                            report.documents, report.tokens, report.targets, report.rows, config.data.max_length,
@@ -56,6 +59,14 @@ int train_language_model(RunContext run) {
   const std::unique_ptr<Sharding> sharding =
       make_sharding(static_cast<int>(config.parallel.zero), model->parameters(), mesh);
   const std::unique_ptr<Optimizer> optimizer = make_optimizer(config.optimizer, *sharding);
+  if (mesh.world().rank() == 0) {
+    write_run_record(config.output_dir, {.recipe = config.recipe,
+                                         .model_folder = config.model.model_name_or_path,
+                                         .tokenizer_folder = tokenizer_path,
+                                         .tokenizer_hash = tokenizer.hash(),
+                                         .seed = config.seed,
+                                         .ranks = mesh.world().size()});
+  }
   say_start(config, *model, loader, mesh, metrics);
 
   Trainer trainer({.mesh = mesh,

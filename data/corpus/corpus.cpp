@@ -64,6 +64,29 @@ std::string text_of(const dom::element& value, const std::string& field) {
   return std::string(text);
 }
 
+// A string, or a list of text parts [{"type": "text", "text": "..."}] laid end to end (LLaMA-Factory
+// writes "value" for "text").
+std::string content_of(const dom::element& value, const std::string& field) {
+  dom::array parts;
+  if (value.get(parts) != simdjson::SUCCESS) return text_of(value, field);
+  std::string content;
+  size_t index = 0;
+  for (const dom::element& part : parts) {
+    const std::string place = fmt::format("{}[{}]", field, index++);
+    dom::object object;
+    if (part.get(object) != simdjson::SUCCESS) {
+      fault(place, kind_of(part), R"(a part {"type": "text", "text": "..."})");
+    }
+    const std::string type =
+        text_of(field_of(object, "type", place + ".type", "a string"), place + ".type");
+    if (type != "text") fault(place + ".type", '`' + type + '`', "text; other parts are not known");
+    const bool named_value = object["value"].error() == simdjson::SUCCESS;
+    const std::string key = named_value ? "value" : "text", name = place + '.' + key;
+    content += text_of(field_of(object, key, name, "a string"), name);
+  }
+  return content;
+}
+
 Message parse_message(const dom::element& value, const std::string& field) {
   dom::object object;
   if (value.get(object) != simdjson::SUCCESS) {
@@ -71,8 +94,8 @@ Message parse_message(const dom::element& value, const std::string& field) {
   }
   Message message{
       .role = text_of(field_of(object, "role", field + ".role", "a string"), field + ".role"),
-      .content =
-          text_of(field_of(object, "content", field + ".content", "a string"), field + ".content")};
+      .content = content_of(field_of(object, "content", field + ".content", "a string"),
+                            field + ".content")};
   if (message.role.empty())
     fault(field + ".role", "an empty string", "system, user, assistant or tool");
   return message;

@@ -51,6 +51,19 @@ TEST_F(Corpus, ReadsMessages) {
             (std::vector<Message>{{"user", "hi"}, {"assistant", ""}}));
 }
 
+TEST_F(Corpus, JoinsTheTextPartsOfAMessage) {
+  const auto records = read(
+      R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "value": "b"}]}]})");
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(std::get<ChatRecord>(records[0].content).messages,
+            (std::vector<Message>{{"user", "ab"}}));
+  EXPECT_THAT(
+      fault(R"({"messages": [{"role": "user", "content": [{"type": "image", "url": "x"}]}]})"),
+      HasSubstr("messages[0].content[0].type: found `image`, expected text"));
+  EXPECT_THAT(fault(R"({"messages": [{"role": "user", "content": ["a"]}]})"),
+              HasSubstr("messages[0].content[0]: found a string"));
+}
+
 TEST_F(Corpus, ReadsTokens) {
   const auto records = read(
       "{\"input_ids\": [1, 2, 3], \"labels\": [-100, 2, -100], \"attention_mask\": [1, 1, "
