@@ -1,7 +1,7 @@
 #include <array>
 
 #include "trainer/model.h"
-#include "trainer/models/llama.h"
+#include "trainer/models/families.h"
 
 namespace lathe {
 namespace {
@@ -13,6 +13,9 @@ struct Family {
 
 constexpr std::array kFamilies{
     Family{"llama", make_llama},
+    Family{"qwen2", make_qwen2},
+    Family{"qwen3", make_qwen3},
+    Family{"mistral", make_mistral},
 };
 
 }  // namespace

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <optional>
+
+#include "trainer/kernels/norm.h"
+
+// A norm of the model: root mean square, or LayerNorm where it has a bias.
+namespace lathe {
+
+struct NormLayer {
+  Parameter weight;  // [H]
+  RmsNorm options;
+
+  at::Tensor operator()(const at::Tensor& x_TH) { return rms_norm(x_TH, weight, options); }
+  // Of x + delta, with the sum.
+  AddedAndNormed add(const at::Tensor& x_TH, const at::Tensor& delta_TH) {
+    return add_rms_norm(x_TH, delta_TH, weight, options);
+  }
+  void list(std::vector<Parameter*>& into) { into.push_back(&weight); }
+};
+
+}  // namespace lathe
