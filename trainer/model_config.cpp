@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "trainer/json_fields.h"
+#include "trainer/model_config_gpt2.h"
 #include "trainer/model_config_layers.h"
 #include "trainer/model_config_rope.h"
 
@@ -12,6 +13,10 @@ namespace lathe {
 namespace {
 
 constexpr uint64_t kMaxConfigBytes = 16 << 20;
+
+constexpr std::string_view kGpt2 = "gpt2";  // has names of its own: model_config_gpt2.h
+constexpr const char* kActivation = "hidden_activation";
+constexpr std::string_view kSilu = "silu", kGeluTanh = "gelu_pytorch_tanh";
 
 // What a family's class in transformers assumes for an absent key, and how it names things.
 struct Family {
@@ -24,6 +29,10 @@ struct Family {
   LayerKeys layers = {};
   double rope_local_theta = 0;  // 0: one base for all layers
   bool partial_rotary = false;
+  const char* activation_key = "hidden_act";
+  std::string_view activation = kSilu;
+  double query_pre_attn_scalar = 0;                 // 0: the family has no such key
+  double attention_softcap = 0, logit_softcap = 0;  // 0: none
 };
 
 constexpr Family kFamilies[] = {
@@ -61,6 +70,80 @@ constexpr Family kFamilies[] = {
      -1,
      0,
      {Windows::kAll, 4096}},
+    {"phi3",
+     "Phi3ForCausalLM",
+     4096,
+     1e-5,
+     10000,
+     false,
+     1,
+     32000,
+     32000,
+     0,
+     {Windows::kAll},
+     0,
+     true},
+    {"gemma2",
+     "Gemma2ForCausalLM",
+     8192,
+     1e-6,
+     10000,
+     true,
+     2,
+     1,
+     0,
+     256,
+     {Windows::kPattern, 4096, 2},
+     0,
+     false,
+     kActivation,
+     kGeluTanh,
+     256,
+     50,
+     30},
+    {"gemma3_text",
+     "Gemma3ForCausalLM",
+     131072,
+     1e-6,
+     1e6,
+     true,
+     2,
+     1,
+     0,
+     256,
+     {Windows::kPattern, 4096, 6},
+     10000,
+     false,
+     kActivation,
+     kGeluTanh,
+     256},
+    {"olmo2", "Olmo2ForCausalLM", 2048, 1e-5, 10000, false, -1, 50279, 1},
+    {"smollm3",
+     "SmolLM3ForCausalLM",
+     32768,
+     1e-6,
+     2e6,
+     true,
+     128000,
+     128001,
+     128004,
+     0,
+     {Windows::kFlagged, 4096, 0, true}},
+    {kGpt2,
+     "GPT2LMHeadModel",
+     1024,
+     1e-5,
+     10000,
+     true,
+     50256,
+     50256,
+     -1,
+     0,
+     {},
+     0,
+     false,
+     "activation_function",
+     "gelu_new"},
 };
 
 const Family& family_of(const std::string& model_type, const std::string& where) {
@@ -74,17 +157,29 @@ const Family& family_of(const std::string& model_type, const std::string& where)
 }
 
 // Keys that would change what the model computes, and the values under which they do not.
-void refuse_unsupported(const Fields& fields) {
+void refuse_unsupported(const Fields& fields, const Family& family) {
   const auto refuse = [&](const char* key, const std::string& only) {
     fields.fail(key, "is " + shown(fields.at(key)) + ", which is not supported; only " + only);
   };
   if (fields.has("quantization_config"))
     refuse("quantization_config", "unquantised weights are; convert them first");
-  const std::string act = fields.text("hidden_act", "silu");
-  if (act != "silu" && act != "swish") refuse("hidden_act", "\"silu\" is");
+  const std::string act = fields.text(family.activation_key, std::string(family.activation));
+  if (act != family.activation && !(act == "swish" && family.activation == kSilu)) {
+    refuse(family.activation_key, "\"" + std::string(family.activation) + "\" is");
+  }
   if (fields.number("attention_dropout", 0, 0) != 0) refuse("attention_dropout", "0 is");
   if (fields.integer("pretraining_tp", 1) > 1) refuse("pretraining_tp", "1 is");
+  if (fields.boolean("use_bidirectional_attention", false)) {
+    refuse("use_bidirectional_attention", "false is");
+  }
+  if (family.attention_softcap == 0 && fields.has("attn_logit_softcapping")) {
+    refuse("attn_logit_softcapping", "null is");
+  }
+  if (family.query_pre_attn_scalar == 0 && fields.has("final_logit_softcapping")) {
+    refuse("final_logit_softcapping", "null is");
+  }
   for (const char* key : {"resid_pdrop", "embd_pdrop"}) {
+    if (family.model_type == kGpt2) break;  // every file of it asks for dropout
     if (fields.number(key, 0, 0) != 0) refuse(key, "0 is");
   }
 }
@@ -129,6 +224,56 @@ void parse_sizes(const Fields& fields, ModelConfig& config, const Family& family
   if (config.head_dim % 2 != 0) fields.fail("head_dim", "is odd; rotary embeddings need pairs");
 }
 
+// Gemma's. null, unlike an absent key, means none.
+void parse_scores(const Fields& fields, ModelConfig& config, const Family& family) {
+  const auto positive = [&](const char* key, double fallback) {
+    if (fields.mentions(key) && !fields.has(key)) return 0.0;
+    const double value = fields.number(key, fallback, 0);
+    if (value == 0 && fields.has(key)) fields.fail(key, "is not positive");
+    return value;
+  };
+  if (family.query_pre_attn_scalar == 0) return;
+  config.query_pre_attn_scalar = positive("query_pre_attn_scalar", family.query_pre_attn_scalar);
+  config.attention_softcap = positive("attn_logit_softcapping", family.attention_softcap);
+  config.logit_softcap = positive("final_logit_softcapping", family.logit_softcap);
+}
+
+void dump_scores(const ModelConfig& config, Json& json, const Family& family) {
+  if (family.query_pre_attn_scalar == 0) return;
+  const auto number = [](double value) { return value == 0 ? Json() : Json(value); };
+  json["query_pre_attn_scalar"] = number(config.query_pre_attn_scalar);
+  json["attn_logit_softcapping"] = number(config.attention_softcap);
+  json["final_logit_softcapping"] = number(config.logit_softcap);
+}
+
+void parse_decoder(const Fields& fields, ModelConfig& config, const Family& family) {
+  parse_sizes(fields, config, family);
+  config.rms_norm_eps = fields.number("rms_norm_eps", family.rms_norm_eps, 0);
+  config.rope_theta = family.rope_theta;
+  config.rope_local_theta = family.rope_local_theta;
+  parse_rope(fields, config, family.partial_rotary);
+  parse_layers(fields, config, family.layers);
+  parse_scores(fields, config, family);
+  config.attention_bias = fields.boolean("attention_bias", false);
+  config.mlp_bias = fields.boolean("mlp_bias", false);
+}
+
+void dump_decoder(const ModelConfig& config, Json& json, const Family& family) {
+  json["hidden_size"] = config.hidden_size;
+  json["intermediate_size"] = config.intermediate_size;
+  json["num_hidden_layers"] = config.num_hidden_layers;
+  json["num_attention_heads"] = config.num_attention_heads;
+  json["num_key_value_heads"] = config.num_key_value_heads;
+  json["head_dim"] = config.head_dim;
+  json["max_position_embeddings"] = config.max_position_embeddings;
+  json["rms_norm_eps"] = config.rms_norm_eps;
+  json["attention_bias"] = config.attention_bias;
+  json["mlp_bias"] = config.mlp_bias;
+  dump_rope(config, json);
+  dump_layers(config, json, family.layers);
+  dump_scores(config, json, family);
+}
+
 std::vector<int64_t> default_ids(int64_t id) {
   return id < 0 ? std::vector<int64_t>{} : std::vector<int64_t>{id};
 }
@@ -140,21 +285,14 @@ ModelConfig parse_model_config(const std::string& json, const std::string& where
   const Fields fields(object, where);
   if (!fields.has("model_type")) fields.fail("model_type", "is missing");
   const Family& family = family_of(fields.text("model_type", ""), where);
-  refuse_unsupported(fields);
+  refuse_unsupported(fields, family);
 
   ModelConfig config;
   config.model_type = family.model_type;
   config.source = json;
-  parse_sizes(fields, config, family);
-  config.rms_norm_eps = fields.number("rms_norm_eps", family.rms_norm_eps, 0);
   config.initializer_range = fields.number("initializer_range", 0.02, 0);
-  config.rope_theta = family.rope_theta;
-  config.rope_local_theta = family.rope_local_theta;
-  parse_rope(fields, config, family.partial_rotary);
-  parse_layers(fields, config, family.layers);
+  family.model_type == kGpt2 ? parse_gpt2(fields, config) : parse_decoder(fields, config, family);
   config.tie_word_embeddings = fields.boolean("tie_word_embeddings", family.tie_word_embeddings);
-  config.attention_bias = fields.boolean("attention_bias", false);
-  config.mlp_bias = fields.boolean("mlp_bias", false);
   config.eos_token_id = fields.ids("eos_token_id", default_ids(family.eos_token_id));
   config.bos_token_id = fields.optional_id("bos_token_id", family.bos_token_id);
   config.pad_token_id = fields.optional_id("pad_token_id", family.pad_token_id);
@@ -176,28 +314,17 @@ std::string dump_model_config(const ModelConfig& config) {
   Json json =
       config.source.empty() ? Json::object() : parse_json_object(config.source, "model config");
   if (!json.contains("architectures")) json["architectures"] = {std::string(family.architecture)};
-  if (!json.contains("hidden_act")) json["hidden_act"] = "silu";
+  if (!json.contains(family.activation_key)) json[family.activation_key] = family.activation;
   json["model_type"] = config.model_type;
   json["dtype"] = json["torch_dtype"] = config.dtype;
   json["vocab_size"] = config.vocab_size;
-  json["hidden_size"] = config.hidden_size;
-  json["intermediate_size"] = config.intermediate_size;
-  json["num_hidden_layers"] = config.num_hidden_layers;
-  json["num_attention_heads"] = config.num_attention_heads;
-  json["num_key_value_heads"] = config.num_key_value_heads;
-  json["head_dim"] = config.head_dim;
-  json["max_position_embeddings"] = config.max_position_embeddings;
-  json["rms_norm_eps"] = config.rms_norm_eps;
   json["initializer_range"] = config.initializer_range;
   json["tie_word_embeddings"] = config.tie_word_embeddings;
-  json["attention_bias"] = config.attention_bias;
-  json["mlp_bias"] = config.mlp_bias;
   json["bos_token_id"] = config.bos_token_id < 0 ? Json() : Json(config.bos_token_id);
   json["pad_token_id"] = config.pad_token_id < 0 ? Json() : Json(config.pad_token_id);
   const auto& eos = config.eos_token_id;
   json["eos_token_id"] = eos.empty() ? Json() : eos.size() == 1 ? Json(eos[0]) : Json(eos);
-  dump_rope(config, json);
-  dump_layers(config, json, family.layers);
+  family.model_type == kGpt2 ? dump_gpt2(config, json) : dump_decoder(config, json, family);
   return json.dump(2) + "\n";
 }
 

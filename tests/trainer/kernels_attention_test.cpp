@@ -10,12 +10,13 @@ using Attention = at::Tensor (*)(const at::Tensor&, const at::Tensor&, const at:
                                  const std::vector<int64_t>&, const Scoring&);
 
 std::vector<at::Tensor> run(Attention attend, at::ScalarType type, int64_t heads, int64_t kv_heads,
-                            int64_t head_dim, const std::vector<int64_t>& cu) {
+                            int64_t head_dim, const std::vector<int64_t>& cu,
+                            const Scoring& scoring = {.scale = 0.3}) {
   const int64_t T = cu.back();
   at::Tensor q = random_tensor({T, heads, head_dim}, type, 1).set_requires_grad(true);
   at::Tensor k = random_tensor({T, kv_heads, head_dim}, type, 2).set_requires_grad(true);
   at::Tensor v = random_tensor({T, kv_heads, head_dim}, type, 3).set_requires_grad(true);
-  const at::Tensor y = attend(q, k, v, cu, {.scale = 0.3});
+  const at::Tensor y = attend(q, k, v, cu, scoring);
   y.backward(random_tensor({T, heads, head_dim}, type, 4));
   return {y, q.grad(), k.grad(), v.grad()};
 }
@@ -40,6 +41,33 @@ TEST(Attention, EqualsProductsAndSoftmax) {
     }
   }
   EXPECT_EQ(compared, 3 * 3 * 4 * 4);
+}
+
+TEST(Attention, EqualsProductsAndSoftmaxWithAWindowAndASoftCap) {
+  int compared = 0;
+  for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16}) {
+    for (const Scoring& scoring :
+         {Scoring{0.3, 2, 0}, Scoring{0.3, 8, 0}, Scoring{0.3, 70, 0}, Scoring{0.3, 1000, 0},
+          Scoring{0.3, 0, 2}, Scoring{0.3, 64, 2}}) {
+      for (const std::vector<int64_t>& cu : {std::vector<int64_t>{0, 1, 1, 40, 200}, {0, 333}}) {
+        const auto got = run(attention, type, 6, 2, 12, cu, scoring);
+        const auto expected = run(plain_attention, type, 6, 2, 12, cu, scoring);
+        for (int i = 0; i < 4; ++i) {
+          EXPECT_LT(difference(got[i], expected[i]), tolerance(type))
+              << "value " << i << " window " << scoring.window << " cap " << scoring.softcap;
+          ++compared;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(compared, 3 * 6 * 2 * 4);
+}
+
+// Worked by hand: values count the tokens, equal scores average what is seen.
+TEST(Attention, ATokenSeesItselfAndTheWindowBeforeIt) {
+  const at::Tensor q = at::zeros({6, 1, 2}), v = at::arange(6, at::kFloat).view({6, 1, 1});
+  const at::Tensor y = attention(q, q, v.expand({6, 1, 2}), {0, 6}, {.scale = 1, .window = 3});
+  EXPECT_LT(difference(y.select(2, 0).flatten(), at::tensor({0.0, 0.5, 1.0, 2.0, 3.0, 4.0})), 1e-6);
 }
 
 TEST(Attention, DocumentsTogetherEqualDocumentsApart) {

@@ -56,8 +56,9 @@ variable_list backward_plain(const at::Tensor& dy, const at::Tensor& gate, const
 }
 
 struct GegluFunction : torch::autograd::Function<GegluFunction> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate, const at::Tensor& up,
-                            Path path) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate,
+                            const std::optional<at::Tensor>& given_up, Path path) {
+    const at::Tensor up = given_up.value_or(at::Tensor());
     const bool rows = use_rows(gate, path);
     ctx->save_for_backward({gate, up});
     ctx->saved_data["rows"] = rows;
@@ -75,11 +76,11 @@ struct GegluFunction : torch::autograd::Function<GegluFunction> {
 }  // namespace
 
 at::Tensor geglu(const at::Tensor& gate, const at::Tensor& up, Path path) {
-  return GegluFunction::apply(gate.contiguous(), up.contiguous(), path);
+  return GegluFunction::apply(gate.contiguous(), std::optional(up.contiguous()), path);
 }
 
 at::Tensor gelu(const at::Tensor& x, Path path) {
-  return GegluFunction::apply(x.contiguous(), at::Tensor(), path);
+  return GegluFunction::apply(x.contiguous(), std::optional<at::Tensor>(), path);
 }
 
 }  // namespace lathe

@@ -72,7 +72,9 @@ Block make_block(const PartMaker& make, const ModelConfig& c, const DecoderTrait
   return block;
 }
 
-void check(const ModelConfig& c) {
+}  // namespace
+
+void check_sizes(const ModelConfig& c) {
   const auto refuse = [](const std::string& what) {
     throw std::invalid_argument("config.json: " + what);
   };
@@ -88,8 +90,6 @@ void check(const ModelConfig& c) {
     refuse("head_dim " + std::to_string(c.head_dim) + " must be even and positive");
   }
 }
-
-}  // namespace
 
 Parameter PartMaker::parameter(const std::string& name, at::IntArrayRef shape) const {
   return {name, at::empty(shape, options).set_requires_grad(true), {}, true};
@@ -107,7 +107,7 @@ NormLayer PartMaker::norm(const std::string& name, int64_t width, const RmsNorm&
 
 TransformerParts decoder_parts(const ModelConfig& config, const DecoderTraits& traits,
                                at::ScalarType dtype, at::Device device) {
-  check(config);
+  check_sizes(config);
   const PartMaker make{at::TensorOptions().dtype(dtype).device(device)};
   const int64_t V = config.vocab_size, H = config.hidden_size;
   TransformerParts parts{

@@ -9,12 +9,16 @@ namespace lathe {
 struct TransformerParts {
   Parameter embedding;  // [V, H]
   double embedding_scale = 1;
+  std::optional<Parameter> positions;  // [positions, H]: learned ones, added to the embedding
   std::vector<Block> blocks;
   NormLayer norm;
   std::optional<Parameter> head;  // [V, H]; absent when tied
   double logit_softcap = 0;       // 0: none
   std::optional<RotaryFrequencies> rotary, local_rotary;
 };
+
+// std::invalid_argument for sizes that cannot be.
+void check_sizes(const ModelConfig& config);
 
 // Tensors of the model's type and device, undefined-valued.
 struct PartMaker {

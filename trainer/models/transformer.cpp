@@ -41,6 +41,15 @@ at::Tensor scaled_embedding(const at::Tensor& tokens_T, TransformerParts& parts)
   return x_TH * at::scalar_tensor(parts.embedding_scale, x_TH.options());
 }
 
+at::Tensor position_embedding(const at::Tensor& positions_T, int64_t limit, Parameter& table_PH) {
+  if (limit > table_PH.value.size(0)) {
+    throw std::invalid_argument(
+        "a sequence has " + std::to_string(limit) + " tokens but the model has learned " +
+        std::to_string(table_PH.value.size(0)) + " positions; cut the sequences shorter");
+  }
+  return embedding(positions_T, table_PH);
+}
+
 }  // namespace
 
 Transformer::Transformer(const ModelConfig& config, TransformerParts parts)
@@ -52,6 +61,7 @@ Transformer::Transformer(const ModelConfig& config, TransformerParts parts)
 
 std::vector<Parameter*> Transformer::parameters() {
   std::vector<Parameter*> all{&parts_.embedding};
+  if (parts_.positions) all.push_back(&*parts_.positions);
   for (Block& block : parts_.blocks) block.list(all);
   parts_.norm.list(all);
   if (parts_.head) all.push_back(&*parts_.head);
@@ -67,6 +77,7 @@ at::Tensor Transformer::run(const Batch& batch, const at::Tensor& positions_T, i
   };
   const Documents documents{batch.cu_seqlens, angles(rotary_), angles(local_rotary_), caches};
   at::Tensor x_TH = scaled_embedding(batch.tokens, parts_), delta_TH;
+  if (parts_.positions) x_TH = x_TH + position_embedding(positions_T, limit, *parts_.positions);
   const auto add_and_norm = [&](NormLayer* norm) {
     if (!delta_TH.defined()) return norm != nullptr ? (*norm)(x_TH) : x_TH;
     if (norm == nullptr) return x_TH = x_TH + delta_TH;
@@ -118,12 +129,14 @@ at::Tensor Transformer::hidden(const Batch& batch, std::span<KvCache* const> cac
 }
 
 at::Tensor Transformer::log_probs(const at::Tensor& hidden_NH, const at::Tensor& targets_N) {
-  return head_log_probs(hidden_NH, head(), targets_N);
+  return head_log_probs(hidden_NH, head(), targets_N, {.softcap = parts_.logit_softcap});
 }
 
 at::Tensor Transformer::logits(const at::Tensor& hidden_NH) {
   const at::NoGradGuard no_grad;
-  return product(hidden_NH, head().value).to(at::kFloat);
+  at::Tensor logits_NV = product(hidden_NH, head().value);
+  cap_logits(logits_NV, parts_.logit_softcap);
+  return logits_NV.to(at::kFloat);
 }
 
 }  // namespace lathe
