@@ -116,7 +116,7 @@ TEST_F(Corpus, FaultsNameLineFieldFoundExpected) {
   begins(R"({"messages": [{"role": "user"}]})",
          "a:1: messages[0].content: found no such key, expected a string;");
   begins(R"({"messages": [{"role": "user", "content": [{"type": "text"}]}]})",
-         "a:1: messages[0].content: found a list, expected a string;");
+         "a:1: messages[0].content[0].text: found no such key, expected a string;");
   begins(R"({"messages": [{"role": "", "content": "x"}]})",
          "a:1: messages[0].role: found an empty string,");
   begins(R"({"messages": ["x"]})", "a:1: messages[0]: found a string, expected an object");
