@@ -17,7 +17,16 @@ bool is_floating(const std::string& dtype) {
 // computed.
 bool is_tolerated(const std::string& name, const ModelConfig& config) {
   if (name == "lm_head.weight") return config.tie_word_embeddings;
-  return name.ends_with(".rotary_emb.inv_freq");
+  const bool mask = name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
+  return name.ends_with(".rotary_emb.inv_freq") || (config.model_type == "gpt2" && mask);
+}
+
+// A parameter's name in the files: those of GPT-2 itself lack the prefix.
+std::string name_in(const WeightFiles& files, const std::string& name) {
+  constexpr std::string_view kPrefix = "transformer.";
+  if (files.contains(name) || !name.starts_with(kPrefix)) return name;
+  const std::string bare = name.substr(kPrefix.size());
+  return files.contains(bare) ? bare : name;
 }
 
 void list(std::string& message, const char* title, const std::vector<std::string>& names) {
@@ -40,7 +49,7 @@ void check_tensors(const WeightFiles& files, Model& model, const std::string& fo
   std::vector<std::string> missing, extra, wrong;
   std::map<std::string, const Parameter*> parameters;
   for (const Parameter* parameter : model.parameters())
-    parameters.emplace(parameter->name, parameter);
+    parameters.emplace(name_in(files, parameter->name), parameter);
   for (const auto& [name, parameter] : parameters) {
     if (!files.contains(name)) {
       missing.push_back(name);
@@ -93,7 +102,7 @@ std::unique_ptr<Model> load_model(const std::string& folder, at::ScalarType dtyp
   check_tensors(files, *model, folder);
   const at::NoGradGuard no_grad;
   for (Parameter* parameter : model->parameters())
-    parameter->value.copy_(files.tensor(parameter->name));
+    parameter->value.copy_(files.tensor(name_in(files, parameter->name)));
   return model;
 }
 

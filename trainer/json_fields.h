@@ -25,6 +25,8 @@ class Fields {
   Fields(const Json& object, std::string where, std::string prefix = "");
 
   bool has(const char* key) const;
+  // Whether the key is there, be it null: some classes take null for another thing than nothing.
+  bool mentions(const char* key) const { return object_.contains(key); }
   const Json& at(const char* key) const { return object_.at(key); }
   // "<file>: <key> <reason>"
   [[noreturn]] void fail(const std::string& key, const std::string& reason) const;

@@ -18,9 +18,9 @@ void fill_normal(float* values, int64_t count, double deviation, uint64_t seed, 
   });
 }
 
-void initialize(Parameter& parameter, double deviation, uint64_t seed) {
+void initialize(Parameter& parameter, double deviation, double norm_weight, uint64_t seed) {
   if (parameter.value.dim() < 2) {
-    parameter.value.fill_(parameter.name.ends_with(".bias") ? 0 : 1);
+    parameter.value.fill_(parameter.name.ends_with(".bias") ? 0 : norm_weight);
     return;
   }
   at::Tensor values = at::empty(parameter.value.sizes(), at::kFloat);
@@ -45,8 +45,10 @@ KvCache Model::make_cache(int64_t capacity) {
 
 void initialize(Model& model, uint64_t seed) {
   const at::NoGradGuard no_grad;
+  // Gemma's norms add 1 to their weights.
+  const double norm_weight = model.config().model_type.starts_with("gemma") ? 0 : 1;
   for (Parameter* parameter : model.parameters()) {
-    initialize(*parameter, model.config().initializer_range, seed);
+    initialize(*parameter, model.config().initializer_range, norm_weight, seed);
   }
 }
 

@@ -1,29 +1,149 @@
 #include "trainer/model_config.h"
 
-#include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <stdexcept>
 #include <string_view>
 
 #include "trainer/json_fields.h"
+#include "trainer/model_config_gpt2.h"
+#include "trainer/model_config_layers.h"
+#include "trainer/model_config_rope.h"
 
 namespace lathe {
 namespace {
 
 constexpr uint64_t kMaxConfigBytes = 16 << 20;
 
-// What a family's class in transformers assumes for an absent key. A family to come adds a line.
+constexpr std::string_view kGpt2 = "gpt2";  // has names of its own: model_config_gpt2.h
+constexpr const char* kActivation = "hidden_activation";
+constexpr std::string_view kSilu = "silu", kGeluTanh = "gelu_pytorch_tanh";
+
+// What a family's class in transformers assumes for an absent key, and how it names things.
 struct Family {
   std::string_view model_type, architecture;
   int64_t max_position_embeddings;
   double rms_norm_eps, rope_theta;
   bool tie_word_embeddings;
-  int64_t bos_token_id, eos_token_id;
+  int64_t bos_token_id, eos_token_id, pad_token_id = -1;  // -1: none
+  int64_t head_dim = 0;                                   // 0: hidden_size / num_attention_heads
+  LayerKeys layers = {};
+  double rope_local_theta = 0;  // 0: one base for all layers
+  bool partial_rotary = false;
+  const char* activation_key = "hidden_act";
+  std::string_view activation = kSilu;
+  double query_pre_attn_scalar = 0;                 // 0: the family has no such key
+  double attention_softcap = 0, logit_softcap = 0;  // 0: none
 };
 
 constexpr Family kFamilies[] = {
     {"llama", "LlamaForCausalLM", 2048, 1e-6, 10000, false, 1, 2},
+    {"qwen2",
+     "Qwen2ForCausalLM",
+     32768,
+     1e-6,
+     10000,
+     false,
+     -1,
+     -1,
+     -1,
+     0,
+     {Windows::kFlagged, 4096}},
+    {"qwen3",
+     "Qwen3ForCausalLM",
+     32768,
+     1e-6,
+     10000,
+     false,
+     -1,
+     -1,
+     -1,
+     128,
+     {Windows::kFlagged, 4096}},
+    {"mistral",
+     "MistralForCausalLM",
+     131072,
+     1e-6,
+     10000,
+     false,
+     1,
+     2,
+     -1,
+     0,
+     {Windows::kAll, 4096}},
+    {"phi3",
+     "Phi3ForCausalLM",
+     4096,
+     1e-5,
+     10000,
+     false,
+     1,
+     32000,
+     32000,
+     0,
+     {Windows::kAll},
+     0,
+     true},
+    {"gemma2",
+     "Gemma2ForCausalLM",
+     8192,
+     1e-6,
+     10000,
+     true,
+     2,
+     1,
+     0,
+     256,
+     {Windows::kPattern, 4096, 2},
+     0,
+     false,
+     kActivation,
+     kGeluTanh,
+     256,
+     50,
+     30},
+    {"gemma3_text",
+     "Gemma3ForCausalLM",
+     131072,
+     1e-6,
+     1e6,
+     true,
+     2,
+     1,
+     0,
+     256,
+     {Windows::kPattern, 4096, 6},
+     10000,
+     false,
+     kActivation,
+     kGeluTanh,
+     256},
+    {"olmo2", "Olmo2ForCausalLM", 2048, 1e-5, 10000, false, -1, 50279, 1},
+    {"smollm3",
+     "SmolLM3ForCausalLM",
+     32768,
+     1e-6,
+     2e6,
+     true,
+     128000,
+     128001,
+     128004,
+     0,
+     {Windows::kFlagged, 4096, 0, true}},
+    {kGpt2,
+     "GPT2LMHeadModel",
+     1024,
+     1e-5,
+     10000,
+     true,
+     50256,
+     50256,
+     -1,
+     0,
+     {},
+     0,
+     false,
+     "activation_function",
+     "gelu_new"},
 };
 
 const Family& family_of(const std::string& model_type, const std::string& where) {
@@ -37,104 +157,31 @@ const Family& family_of(const std::string& model_type, const std::string& where)
 }
 
 // Keys that would change what the model computes, and the values under which they do not.
-void refuse_unsupported(const Fields& fields) {
+void refuse_unsupported(const Fields& fields, const Family& family) {
   const auto refuse = [&](const char* key, const std::string& only) {
     fields.fail(key, "is " + shown(fields.at(key)) + ", which is not supported; only " + only);
   };
   if (fields.has("quantization_config"))
     refuse("quantization_config", "unquantised weights are; convert them first");
-  const std::string act = fields.text("hidden_act", "silu");
-  if (act != "silu" && act != "swish") refuse("hidden_act", "\"silu\" is");
+  const std::string act = fields.text(family.activation_key, std::string(family.activation));
+  if (act != family.activation && !(act == "swish" && family.activation == kSilu)) {
+    refuse(family.activation_key, "\"" + std::string(family.activation) + "\" is");
+  }
   if (fields.number("attention_dropout", 0, 0) != 0) refuse("attention_dropout", "0 is");
   if (fields.integer("pretraining_tp", 1) > 1) refuse("pretraining_tp", "1 is");
-  if (fields.number("partial_rotary_factor", 1, 0) != 1) refuse("partial_rotary_factor", "1 is");
-  if (fields.has("layer_types")) {
-    const Json& types = fields.at("layer_types");
-    if (!types.is_array() || std::any_of(types.begin(), types.end(),
-                                         [](const Json& t) { return t != "full_attention"; })) {
-      refuse("layer_types", "\"full_attention\" is");
-    }
+  if (fields.boolean("use_bidirectional_attention", false)) {
+    refuse("use_bidirectional_attention", "false is");
   }
-}
-
-RopeScaling parse_rope_scaling(const Fields& fields, int64_t max_position) {
-  RopeScaling rope;
-  rope.type = fields.text("rope_type", fields.text("type", "default"));
-  static constexpr std::string_view kSupported[] = {"default", "linear", "dynamic", "llama3",
-                                                    "yarn"};
-  if (std::find(std::begin(kSupported), std::end(kSupported), rope.type) == std::end(kSupported)) {
-    fields.fail("rope_type",
-                "is \"" + rope.type + "\"; supported are default, linear, dynamic, llama3, yarn");
+  if (family.attention_softcap == 0 && fields.has("attn_logit_softcapping")) {
+    refuse("attn_logit_softcapping", "null is");
   }
-  if (!fields.boolean("truncate", true))
-    fields.fail("truncate", "is false, which is not supported");
-  if (fields.number("partial_rotary_factor", 1, 0) != 1)
-    fields.fail("partial_rotary_factor", "other than 1 is not supported");
-  if (rope.type == "default") return rope;
-
-  const bool yarn = rope.type == "yarn", llama3 = rope.type == "llama3";
-  if (llama3 || fields.has("original_max_position_embeddings")) {
-    rope.original_max_position_embeddings =
-        fields.size("original_max_position_embeddings", int64_t{1} << 40);
-  } else if (yarn || rope.type == "dynamic") {
-    rope.original_max_position_embeddings = max_position;
+  if (family.query_pre_attn_scalar == 0 && fields.has("final_logit_softcapping")) {
+    refuse("final_logit_softcapping", "null is");
   }
-  if (!fields.has("factor") && !yarn) fields.fail("factor", "is missing");
-  const double ratio =
-      yarn ? double(max_position) / double(rope.original_max_position_embeddings) : 1;
-  rope.factor = fields.number("factor", ratio, 0);
-  if (rope.factor == 0) fields.fail("factor", "is 0");
-  for (const char* key : {"low_freq_factor", "high_freq_factor"}) {
-    if (llama3 && !fields.has(key)) fields.fail(key, "is missing");
+  for (const char* key : {"resid_pdrop", "embd_pdrop"}) {
+    if (family.model_type == kGpt2) break;  // every file of it asks for dropout
+    if (fields.number(key, 0, 0) != 0) refuse(key, "0 is");
   }
-  rope.low_freq_factor = fields.number("low_freq_factor", rope.low_freq_factor, 0);
-  rope.high_freq_factor = fields.number("high_freq_factor", rope.high_freq_factor, 0);
-  if (llama3 && !(rope.low_freq_factor > 0 && rope.low_freq_factor < rope.high_freq_factor)) {
-    fields.fail("low_freq_factor", "must be positive and below high_freq_factor");
-  }
-  rope.beta_fast = fields.number("beta_fast", rope.beta_fast, 0);
-  rope.beta_slow = fields.number("beta_slow", rope.beta_slow, 0);
-  rope.attention_factor = fields.number("attention_factor", 0, 0);
-  // DeepSeek's pair of scales stands for an attention factor (Peng et al. 2023, as in transformers'
-  // rope utilities).
-  if (yarn && rope.attention_factor == 0 && fields.has("mscale") && fields.has("mscale_all_dim")) {
-    const auto scale = [&](double m) {
-      return rope.factor <= 1 ? 1.0 : 0.1 * m * std::log(rope.factor) + 1;
-    };
-    const double mscale = fields.number("mscale", 0, 0),
-                 all = fields.number("mscale_all_dim", 0, 0);
-    if (mscale != 0 && all != 0) rope.attention_factor = scale(mscale) / scale(all);
-  }
-  return rope;
-}
-
-// v4: rope_theta and rope_scaling; v5: rope_parameters. A file with both must mean one thing.
-void parse_rope(const Fields& fields, ModelConfig& config) {
-  const auto theta = [&](const Fields& from, double fallback) {
-    const double value = from.number("rope_theta", fallback, 0);
-    if (value <= 0) from.fail("rope_theta", "is not positive");
-    return value;
-  };
-  config.rope_theta = theta(fields, config.rope_theta);
-  if (fields.has("rope_scaling")) {
-    config.rope_scaling =
-        parse_rope_scaling(fields.section("rope_scaling"), config.max_position_embeddings);
-  }
-  if (!fields.has("rope_parameters")) return;
-  const Fields block = fields.section("rope_parameters");
-  if (block.has("full_attention") || block.has("sliding_attention")) {
-    fields.fail("rope_parameters", "differs by layer type, which is not supported");
-  }
-  const double block_theta = theta(block, config.rope_theta);
-  const RopeScaling scaling = parse_rope_scaling(block, config.max_position_embeddings);
-  if (fields.has("rope_theta") && block_theta != config.rope_theta) {
-    fields.fail("rope_theta", "and rope_parameters.rope_theta disagree; remove one");
-  }
-  if (fields.has("rope_scaling") && scaling != config.rope_scaling) {
-    fields.fail("rope_scaling", "and rope_parameters disagree; remove one");
-  }
-  config.rope_theta = block_theta;
-  config.rope_scaling = scaling;
 }
 
 std::string parse_dtype(const Fields& fields) {
@@ -164,48 +211,71 @@ void parse_sizes(const Fields& fields, ModelConfig& config, const Family& family
                                            ", not a multiple of num_key_value_heads " +
                                            std::to_string(config.num_key_value_heads));
   }
-  if (!fields.has("head_dim") && config.hidden_size % config.num_attention_heads != 0) {
+  if (!fields.has("head_dim") && (family.head_dim == 0 || fields.mentions("head_dim")) &&
+      config.hidden_size % config.num_attention_heads != 0) {
     fields.fail("hidden_size", "is " + std::to_string(config.hidden_size) +
                                    ", not a multiple of num_attention_heads " +
                                    std::to_string(config.num_attention_heads) +
                                    ", and head_dim is absent");
   }
-  config.head_dim = fields.size("head_dim", 65536, config.hidden_size / config.num_attention_heads);
+  const bool given = family.head_dim > 0 && !fields.mentions("head_dim");
+  config.head_dim = fields.size(
+      "head_dim", 65536, given ? family.head_dim : config.hidden_size / config.num_attention_heads);
   if (config.head_dim % 2 != 0) fields.fail("head_dim", "is odd; rotary embeddings need pairs");
 }
 
-Json rope_block(const ModelConfig& config, Json block) {
-  const RopeScaling& rope = config.rope_scaling;
-  block.erase("type");
-  block["rope_type"] = rope.type;
-  if (rope.type == "default") return block;
-  block["factor"] = rope.factor;
-  if (rope.original_max_position_embeddings > 0) {
-    block["original_max_position_embeddings"] = rope.original_max_position_embeddings;
-  }
-  if (rope.type == "llama3") {
-    block["low_freq_factor"] = rope.low_freq_factor;
-    block["high_freq_factor"] = rope.high_freq_factor;
-  }
-  if (rope.type == "yarn") {
-    block["beta_fast"] = rope.beta_fast;
-    block["beta_slow"] = rope.beta_slow;
-    if (rope.attention_factor != 0) block["attention_factor"] = rope.attention_factor;
-  }
-  return block;
+// Gemma's. null, unlike an absent key, means none.
+void parse_scores(const Fields& fields, ModelConfig& config, const Family& family) {
+  const auto positive = [&](const char* key, double fallback) {
+    if (fields.mentions(key) && !fields.has(key)) return 0.0;
+    const double value = fields.number(key, fallback, 0);
+    if (value == 0 && fields.has(key)) fields.fail(key, "is not positive");
+    return value;
+  };
+  if (family.query_pre_attn_scalar == 0) return;
+  config.query_pre_attn_scalar = positive("query_pre_attn_scalar", family.query_pre_attn_scalar);
+  config.attention_softcap = positive("attn_logit_softcapping", family.attention_softcap);
+  config.logit_softcap = positive("final_logit_softcapping", family.logit_softcap);
 }
 
-void dump_rope(const ModelConfig& config, Json& json) {
-  Json source = Json::object();
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    if (json.contains(key) && json[key].is_object()) source.update(json[key]);
-  }
-  Json v4 = rope_block(config, source);
-  v4.erase("rope_theta");
-  json["rope_theta"] = config.rope_theta;
-  json["rope_scaling"] = config.rope_scaling.type == "default" ? Json() : v4;
-  json["rope_parameters"] = rope_block(config, std::move(source));
-  json["rope_parameters"]["rope_theta"] = config.rope_theta;
+void dump_scores(const ModelConfig& config, Json& json, const Family& family) {
+  if (family.query_pre_attn_scalar == 0) return;
+  const auto number = [](double value) { return value == 0 ? Json() : Json(value); };
+  json["query_pre_attn_scalar"] = number(config.query_pre_attn_scalar);
+  json["attn_logit_softcapping"] = number(config.attention_softcap);
+  json["final_logit_softcapping"] = number(config.logit_softcap);
+}
+
+void parse_decoder(const Fields& fields, ModelConfig& config, const Family& family) {
+  parse_sizes(fields, config, family);
+  config.rms_norm_eps = fields.number("rms_norm_eps", family.rms_norm_eps, 0);
+  config.rope_theta = family.rope_theta;
+  config.rope_local_theta = family.rope_local_theta;
+  parse_rope(fields, config, family.partial_rotary);
+  parse_layers(fields, config, family.layers);
+  parse_scores(fields, config, family);
+  config.attention_bias = fields.boolean("attention_bias", false);
+  config.mlp_bias = fields.boolean("mlp_bias", false);
+}
+
+void dump_decoder(const ModelConfig& config, Json& json, const Family& family) {
+  json["hidden_size"] = config.hidden_size;
+  json["intermediate_size"] = config.intermediate_size;
+  json["num_hidden_layers"] = config.num_hidden_layers;
+  json["num_attention_heads"] = config.num_attention_heads;
+  json["num_key_value_heads"] = config.num_key_value_heads;
+  json["head_dim"] = config.head_dim;
+  json["max_position_embeddings"] = config.max_position_embeddings;
+  json["rms_norm_eps"] = config.rms_norm_eps;
+  json["attention_bias"] = config.attention_bias;
+  json["mlp_bias"] = config.mlp_bias;
+  dump_rope(config, json);
+  dump_layers(config, json, family.layers);
+  dump_scores(config, json, family);
+}
+
+std::vector<int64_t> default_ids(int64_t id) {
+  return id < 0 ? std::vector<int64_t>{} : std::vector<int64_t>{id};
 }
 
 }  // namespace
@@ -215,22 +285,17 @@ ModelConfig parse_model_config(const std::string& json, const std::string& where
   const Fields fields(object, where);
   if (!fields.has("model_type")) fields.fail("model_type", "is missing");
   const Family& family = family_of(fields.text("model_type", ""), where);
-  refuse_unsupported(fields);
+  refuse_unsupported(fields, family);
 
   ModelConfig config;
   config.model_type = family.model_type;
   config.source = json;
-  parse_sizes(fields, config, family);
-  config.rms_norm_eps = fields.number("rms_norm_eps", family.rms_norm_eps, 0);
   config.initializer_range = fields.number("initializer_range", 0.02, 0);
-  config.rope_theta = family.rope_theta;
-  parse_rope(fields, config);
+  family.model_type == kGpt2 ? parse_gpt2(fields, config) : parse_decoder(fields, config, family);
   config.tie_word_embeddings = fields.boolean("tie_word_embeddings", family.tie_word_embeddings);
-  config.attention_bias = fields.boolean("attention_bias", false);
-  config.mlp_bias = fields.boolean("mlp_bias", false);
-  config.eos_token_id = fields.ids("eos_token_id", {family.eos_token_id});
+  config.eos_token_id = fields.ids("eos_token_id", default_ids(family.eos_token_id));
   config.bos_token_id = fields.optional_id("bos_token_id", family.bos_token_id);
-  config.pad_token_id = fields.optional_id("pad_token_id", -1);
+  config.pad_token_id = fields.optional_id("pad_token_id", family.pad_token_id);
   config.dtype = parse_dtype(fields);
   return config;
 }
@@ -249,27 +314,17 @@ std::string dump_model_config(const ModelConfig& config) {
   Json json =
       config.source.empty() ? Json::object() : parse_json_object(config.source, "model config");
   if (!json.contains("architectures")) json["architectures"] = {std::string(family.architecture)};
-  if (!json.contains("hidden_act")) json["hidden_act"] = "silu";
+  if (!json.contains(family.activation_key)) json[family.activation_key] = family.activation;
   json["model_type"] = config.model_type;
   json["dtype"] = json["torch_dtype"] = config.dtype;
   json["vocab_size"] = config.vocab_size;
-  json["hidden_size"] = config.hidden_size;
-  json["intermediate_size"] = config.intermediate_size;
-  json["num_hidden_layers"] = config.num_hidden_layers;
-  json["num_attention_heads"] = config.num_attention_heads;
-  json["num_key_value_heads"] = config.num_key_value_heads;
-  json["head_dim"] = config.head_dim;
-  json["max_position_embeddings"] = config.max_position_embeddings;
-  json["rms_norm_eps"] = config.rms_norm_eps;
   json["initializer_range"] = config.initializer_range;
   json["tie_word_embeddings"] = config.tie_word_embeddings;
-  json["attention_bias"] = config.attention_bias;
-  json["mlp_bias"] = config.mlp_bias;
   json["bos_token_id"] = config.bos_token_id < 0 ? Json() : Json(config.bos_token_id);
   json["pad_token_id"] = config.pad_token_id < 0 ? Json() : Json(config.pad_token_id);
   const auto& eos = config.eos_token_id;
   json["eos_token_id"] = eos.empty() ? Json() : eos.size() == 1 ? Json(eos[0]) : Json(eos);
-  dump_rope(config, json);
+  family.model_type == kGpt2 ? dump_gpt2(config, json) : dump_decoder(config, json, family);
   return json.dump(2) + "\n";
 }
 

@@ -27,6 +27,13 @@ struct ModelConfig {
   int64_t max_position_embeddings = 0;
   double rms_norm_eps = 1e-6, rope_theta = 10000, initializer_range = 0.02;
   RopeScaling rope_scaling;
+  double partial_rotary_factor = 1;  // the part of each head that is turned
+  double rope_local_theta = 0;       // of layers with a window; 0: rope_theta too
+  int64_t sliding_window = 0;        // tokens a token sees, itself among them; 0: all before it
+  std::vector<bool> sliding_layers;  // empty: none has the window
+  std::vector<bool> rope_layers;     // empty: all turn positions
+  double attention_softcap = 0, logit_softcap = 0;  // 0: none
+  double query_pre_attn_scalar = 0;                 // 0: head_dim
   bool tie_word_embeddings = false, attention_bias = false, mlp_bias = false;
   std::vector<int64_t> eos_token_id;
   int64_t bos_token_id = -1, pad_token_id = -1;  // -1: none
@@ -34,6 +41,8 @@ struct ModelConfig {
   std::string
       source;  // the whole config.json as it was read: keys that are not ours are carried along
 
+  bool slides(int64_t layer) const { return !sliding_layers.empty() && sliding_layers[layer]; }
+  bool rotates(int64_t layer) const { return rope_layers.empty() || rope_layers[layer]; }
   bool operator==(const ModelConfig&) const = default;
 };
 

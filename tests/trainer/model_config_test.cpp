@@ -129,6 +129,47 @@ TEST(ModelConfig, RefusesWhatChangesTheMathematics) {
   EXPECT_EQ(refusal(neutral), "accepted");
 }
 
+TEST(ModelConfig, TellsAnAbsentWindowFromNone) {
+  Json json = tiny();
+  json["model_type"] = "mistral";
+  EXPECT_EQ(parse(json).sliding_window, 4096);
+  json["sliding_window"] = nullptr;
+  EXPECT_EQ(parse(json).sliding_window, 0);
+  EXPECT_FALSE(parse(json).slides(0));
+  json["sliding_window"] = 8;
+  EXPECT_TRUE(parse(json).slides(1));
+  json["model_type"] = "qwen2";
+  EXPECT_EQ(parse(json).sliding_window, 0) << "not used without use_sliding_window";
+  json.update({{"use_sliding_window", true}, {"max_window_layers", 1}});
+  EXPECT_FALSE(parse(json).slides(0));
+  EXPECT_TRUE(parse(json).slides(1));
+}
+
+TEST(ModelConfig, RefusesWhatAFamilyDoesNotCompute) {
+  const auto of = [](const char* family, const std::string& key, const Json& value) {
+    Json json = tiny();
+    json["model_type"] = family;
+    json[key] = value;
+    return refusal(json);
+  };
+  EXPECT_THAT(of("gemma2", "hidden_activation", "gelu"), HasSubstr("hidden_activation"));
+  EXPECT_THAT(of("gemma3_text", "use_bidirectional_attention", true),
+              HasSubstr("use_bidirectional_attention"));
+  EXPECT_THAT(of("gemma3_text", "attn_logit_softcapping", 50), HasSubstr("attn_logit_softcapping"));
+  EXPECT_THAT(of("gemma2", "layer_types", {"sliding_attention"}), HasSubstr("2 entries"));
+  EXPECT_THAT(of("gemma2", "layer_types", {"chunked_attention", "full_attention"}),
+              HasSubstr("chunked_attention"));
+  EXPECT_THAT(of("phi3", "partial_rotary_factor", 0.25), HasSubstr("turns 3 of head_dim 12"));
+  EXPECT_THAT(of("phi3", "resid_pdrop", 0.1), HasSubstr("resid_pdrop"));
+  EXPECT_THAT(of("phi3", "rope_scaling", {{"type", "longrope"}}), HasSubstr("longrope"));
+  EXPECT_THAT(of("smollm3", "no_rope_layers", {1, 2}), HasSubstr("no_rope_layers"));
+  Json gpt2 = {{"model_type", "gpt2"}, {"vocab_size", 160}, {"n_embd", 48},
+               {"n_layer", 2},         {"n_head", 4},       {"attn_pdrop", 0.1}};
+  EXPECT_EQ(refusal(gpt2), "accepted");
+  gpt2["scale_attn_by_inverse_layer_idx"] = true;
+  EXPECT_THAT(refusal(gpt2), HasSubstr("scale_attn_by_inverse_layer_idx"));
+}
+
 TEST(ModelConfig, NamesTheKeyThatIsMissing) {
   int keys = 0;
   const Json whole = tiny();

@@ -4,6 +4,7 @@
 
 #include "tests/shared.h"
 #include "tests/trainer/kernel_check.h"
+#include "trainer/hf_weights.h"
 #include "trainer/model.h"
 #include "trainer/objective/objective.h"
 #include "trainer/safetensors.h"
@@ -19,9 +20,17 @@ inline std::map<std::string, at::Tensor> read_all(const std::string& path) {
   return all;
 }
 
+// model.safetensors or its shards.
+inline std::map<std::string, at::Tensor> read_weights(const std::string& folder) {
+  const WeightFiles files(folder);
+  std::map<std::string, at::Tensor> all;
+  for (const std::string& name : files.names()) all[name] = files.tensor(name).clone();
+  return all;
+}
+
 inline std::unique_ptr<Model> load_fixture(const std::string& folder, at::ScalarType dtype) {
   std::unique_ptr<Model> model = make_model(read_model_config(folder), dtype, at::kCPU);
-  std::map<std::string, at::Tensor> weights = read_all(folder + "/model.safetensors");
+  std::map<std::string, at::Tensor> weights = read_weights(folder);
   const at::NoGradGuard no_grad;
   for (Parameter* p : model->parameters()) {
     EXPECT_EQ(weights.count(p->name), 1u) << p->name;

@@ -26,22 +26,38 @@ int64_t longest(const std::vector<int64_t>& cu_seqlens) {
   return most;
 }
 
+void save(AutogradContext* ctx, const Scoring& scoring) {
+  ctx->saved_data["scale"] = scoring.scale;
+  ctx->saved_data["window"] = scoring.window;
+  ctx->saved_data["softcap"] = scoring.softcap;
+}
+
+Scoring saved_scoring(AutogradContext* ctx) {
+  return {ctx->saved_data["scale"].toDouble(), ctx->saved_data["window"].toInt(),
+          ctx->saved_data["softcap"].toDouble()};
+}
+
+// FlashAttention's count of keys to the left of a token.
+std::optional<int64_t> window_left(const Scoring& scoring) {
+  return scoring.window > 0 ? std::optional(scoring.window - 1) : std::nullopt;
+}
+
 struct CpuAttention : torch::autograd::Function<CpuAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const std::vector<int64_t>& cu_seqlens,
-                            double scale) {
-    const auto [out, lse] = cpu_attention(q, k, v, cu_seqlens, scale);
+                            const Scoring& scoring) {
+    const auto [out, lse] = cpu_attention(q, k, v, cu_seqlens, scoring);
     ctx->save_for_backward({q, k, v, out, lse});
     ctx->saved_data["cu_seqlens"] = cu_seqlens;
-    ctx->saved_data["scale"] = scale;
+    save(ctx, scoring);
     return out;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list dy) {
     const variable_list s = ctx->get_saved_variables();
-    const AttentionGradients d = cpu_attention_backward(
-        dy[0].contiguous(), s[0], s[1], s[2], s[3], s[4],
-        ctx->saved_data["cu_seqlens"].toIntVector(), ctx->saved_data["scale"].toDouble());
+    const AttentionGradients d =
+        cpu_attention_backward(dy[0].contiguous(), s[0], s[1], s[2], s[3], s[4],
+                               ctx->saved_data["cu_seqlens"].toIntVector(), saved_scoring(ctx));
     return {d.q_TQD, d.k_TKD, d.v_TKD, {}, {}};
   }
 };
@@ -50,7 +66,7 @@ struct CpuAttention : torch::autograd::Function<CpuAttention> {
 struct AtenAttention : torch::autograd::Function<AtenAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const std::vector<int64_t>& cu_seqlens,
-                            double scale) {
+                            const Scoring& scoring) {
     at::Tensor out = at::empty_like(q);
     variable_list saved{q, k, v};
     for (size_t d = 0; d + 1 < cu_seqlens.size(); ++d) {
@@ -58,14 +74,14 @@ struct AtenAttention : torch::autograd::Function<AtenAttention> {
       if (begin == end) continue;
       const auto [o, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
           heads_first(q.slice(0, begin, end)), heads_first(k.slice(0, begin, end)),
-          heads_first(v.slice(0, begin, end)), 0.0, true, {}, scale);
+          heads_first(v.slice(0, begin, end)), 0.0, true, {}, scoring.scale);
       out.slice(0, begin, end).copy_(o.squeeze(0).transpose(0, 1));
       saved.push_back(o);
       saved.push_back(lse);
     }
     ctx->save_for_backward(saved);
     ctx->saved_data["cu_seqlens"] = cu_seqlens;
-    ctx->saved_data["scale"] = scale;
+    save(ctx, scoring);
     return out;
   }
 
@@ -81,7 +97,7 @@ struct AtenAttention : torch::autograd::Function<AtenAttention> {
       const auto [gq, gk, gv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
           heads_first(dout.slice(0, begin, end)), heads_first(q.slice(0, begin, end)),
           heads_first(k.slice(0, begin, end)), heads_first(v.slice(0, begin, end)), saved[next],
-          saved[next + 1], 0.0, true, {}, ctx->saved_data["scale"].toDouble());
+          saved[next + 1], 0.0, true, {}, saved_scoring(ctx).scale);
       next += 2;
       dq.slice(0, begin, end).copy_(gq.squeeze(0).transpose(0, 1));
       dk.slice(0, begin, end).copy_(gk.squeeze(0).transpose(0, 1));
@@ -95,38 +111,42 @@ struct AtenAttention : torch::autograd::Function<AtenAttention> {
 struct CudaAttention : torch::autograd::Function<CudaAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const std::vector<int64_t>& cu_seqlens,
-                            double scale) {
+                            const Scoring& scoring) {
     const at::Tensor cu = at::tensor(cu_seqlens, at::kInt).to(q.device());
     const int64_t most = longest(cu_seqlens);
     const auto [out, lse, rng, unused, mask] = at::_flash_attention_forward(
-        q, k, v, cu, cu, most, most, 0.0, /*is_causal=*/true, /*return_debug_mask=*/false, scale);
+        q, k, v, cu, cu, most, most, 0.0, /*is_causal=*/true, /*return_debug_mask=*/false,
+        scoring.scale, window_left(scoring));
     ctx->save_for_backward({q, k, v, out, lse, cu, rng, unused});
     ctx->saved_data["longest"] = most;
-    ctx->saved_data["scale"] = scale;
+    save(ctx, scoring);
     return out;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list dy) {
     const variable_list s = ctx->get_saved_variables();
     const int64_t most = ctx->saved_data["longest"].toInt();
+    const Scoring scoring = saved_scoring(ctx);
     const auto [dq, dk, dv] = at::_flash_attention_backward(
         dy[0].contiguous(), s[0], s[1], s[2], s[3], s[4], s[5], s[5], most, most, 0.0,
-        /*is_causal=*/true, s[6], s[7], ctx->saved_data["scale"].toDouble());
+        /*is_causal=*/true, s[6], s[7], scoring.scale, window_left(scoring));
     return {dq, dk, dv, {}, {}};
   }
 };
 
 at::Tensor plain_scores(const at::Tensor& q_TQD, const at::Tensor& k_PKD, const at::Tensor& v_PKD,
-                        double scale) {
+                        const Scoring& scoring) {
   const int64_t group = q_TQD.size(1) / k_PKD.size(1), num_new = q_TQD.size(0);
   const at::ScalarType wide = cpu_type(q_TQD.scalar_type());
   const at::Tensor q = q_TQD.transpose(0, 1).to(wide);
   const at::Tensor k = k_PKD.transpose(0, 1).repeat_interleave(group, 0).to(wide);
   const at::Tensor v = v_PKD.transpose(0, 1).repeat_interleave(group, 0).to(wide);
   const int64_t past = k_PKD.size(0) - num_new;
-  const at::Tensor hidden =
-      at::ones({num_new, past + num_new}, q_TQD.options().dtype(at::kBool)).triu(past + 1);
-  const at::Tensor scores = at::matmul(q, k.transpose(1, 2)) * scale;
+  const at::Tensor all = at::ones({num_new, past + num_new}, q_TQD.options().dtype(at::kBool));
+  at::Tensor hidden = all.triu(past + 1);
+  if (scoring.window > 0) hidden = hidden.logical_or(all.tril(past - scoring.window));
+  at::Tensor scores = at::matmul(q, k.transpose(1, 2)) * scoring.scale;
+  if (scoring.softcap > 0) scores = scoring.softcap * (scores / scoring.softcap).tanh();
   const at::Tensor weights = scores.masked_fill(hidden, -INFINITY).softmax(-1);
   return at::matmul(weights, v).transpose(0, 1).to(q_TQD.scalar_type());
 }
@@ -134,7 +154,7 @@ at::Tensor plain_scores(const at::Tensor& q_TQD, const at::Tensor& k_PKD, const 
 // The usual step of generation: every sequence asks with one token. Threads take (sequence, head)
 // pairs.
 void attend_one_each(at::Tensor& out, const at::Tensor& q_TQD, const std::vector<PastKeys>& past,
-                     double scale) {
+                     const Scoring& scoring) {
   const int64_t heads = q_TQD.size(1), width = q_TQD.size(2), kv_heads = past[0].k_PKD.size(1);
   const auto sequences = static_cast<int64_t>(past.size());
   with_row_type(q_TQD.scalar_type(), [&](auto type) {
@@ -143,12 +163,15 @@ void attend_one_each(at::Tensor& out, const at::Tensor& q_TQD, const std::vector
       std::vector<float> scores;
       for (int64_t i = first; i < last; ++i) {
         const auto& [k, v] = past[i / heads];
-        const int64_t keys = k.size(0), column = i % heads / (heads / kv_heads) * width;
+        const int64_t held = k.size(0);
+        const int64_t keys = scoring.window > 0 ? std::min(held, scoring.window) : held;
+        const int64_t skipped = (held - keys) * k.stride(0),
+                      column = i % heads / (heads / kv_heads) * width;
         scores.resize(keys);
         row_kernels<T>().attend_one(rows_of<T>(out) + i * width, scores.data(),
-                                    rows_of<T>(q_TQD) + i * width, rows_of<T>(k) + column,
-                                    rows_of<T>(v) + column, keys, k.stride(0), width,
-                                    static_cast<float>(scale));
+                                    rows_of<T>(q_TQD) + i * width, rows_of<T>(k) + skipped + column,
+                                    rows_of<T>(v) + skipped + column, keys, k.stride(0), width,
+                                    scoring);
       }
     });
   });
@@ -157,24 +180,28 @@ void attend_one_each(at::Tensor& out, const at::Tensor& q_TQD, const std::vector
 }  // namespace
 
 at::Tensor attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const at::Tensor& v_TKD,
-                     const std::vector<int64_t>& cu_seqlens, double scale) {
-  if (q_TQD.is_cuda()) return CudaAttention::apply(q_TQD, k_TKD, v_TKD, cu_seqlens, scale);
+                     const std::vector<int64_t>& cu_seqlens, const Scoring& scoring) {
+  const bool own = has_cpu_attention() && cpu_type(q_TQD.scalar_type()) == at::kFloat;
+  // ATen's kernels know no soft cap, and the CPU's no window.
+  const bool plain =
+      q_TQD.is_cuda() ? scoring.softcap > 0 : !own && (scoring.softcap > 0 || scoring.window > 0);
+  if (plain) return plain_attention(q_TQD, k_TKD, v_TKD, cu_seqlens, scoring);
+  if (q_TQD.is_cuda()) return CudaAttention::apply(q_TQD, k_TKD, v_TKD, cu_seqlens, scoring);
   const at::ScalarType type = cpu_type(q_TQD.scalar_type());
   const auto prepare = [&](const at::Tensor& x) { return x.to(type).contiguous(); };
   const at::Tensor q = prepare(q_TQD), k = prepare(k_TKD), v = prepare(v_TKD);
-  const bool own = type == at::kFloat && has_cpu_attention();
-  return (own ? CpuAttention::apply(q, k, v, cu_seqlens, scale)
-              : AtenAttention::apply(q, k, v, cu_seqlens, scale))
+  return (own ? CpuAttention::apply(q, k, v, cu_seqlens, scoring)
+              : AtenAttention::apply(q, k, v, cu_seqlens, scoring))
       .to(q_TQD.scalar_type());
 }
 
 at::Tensor attention_over_past(const at::Tensor& q_TQD, const std::vector<int64_t>& cu_seqlens,
-                               const std::vector<PastKeys>& past, double scale) {
+                               const std::vector<PastKeys>& past, const Scoring& scoring) {
   const at::NoGradGuard no_grad;
   at::Tensor out = at::empty_like(q_TQD);
   const bool one_each = q_TQD.size(0) == static_cast<int64_t>(past.size());
   if (one_each && longest(cu_seqlens) == 1 && use_rows(q_TQD, Path::kBest)) {
-    attend_one_each(out, q_TQD, past, scale);
+    attend_one_each(out, q_TQD, past, scoring);
     return out;
   }
   for (size_t d = 0; d < past.size(); ++d) {
@@ -183,20 +210,20 @@ at::Tensor attention_over_past(const at::Tensor& q_TQD, const std::vector<int64_
     const at::Tensor q = q_TQD.slice(0, begin, end);
     const bool whole = past[d].k_PKD.size(0) == end - begin;
     out.slice(0, begin, end)
-        .copy_(whole ? attention(q, past[d].k_PKD, past[d].v_PKD, {0, end - begin}, scale)
-                     : plain_scores(q, past[d].k_PKD, past[d].v_PKD, scale));
+        .copy_(whole ? attention(q, past[d].k_PKD, past[d].v_PKD, {0, end - begin}, scoring)
+                     : plain_scores(q, past[d].k_PKD, past[d].v_PKD, scoring));
   }
   return out;
 }
 
 at::Tensor plain_attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD,
                            const at::Tensor& v_TKD, const std::vector<int64_t>& cu_seqlens,
-                           double scale) {
+                           const Scoring& scoring) {
   std::vector<at::Tensor> parts;
   for (size_t d = 0; d + 1 < cu_seqlens.size(); ++d) {
     const int64_t begin = cu_seqlens[d], end = cu_seqlens[d + 1];
     parts.push_back(plain_scores(q_TQD.slice(0, begin, end), k_TKD.slice(0, begin, end),
-                                 v_TKD.slice(0, begin, end), scale));
+                                 v_TKD.slice(0, begin, end), scoring));
   }
   return parts.empty() ? at::zeros_like(q_TQD) : at::cat(parts, 0);
 }

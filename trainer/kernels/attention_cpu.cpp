@@ -2,8 +2,6 @@
 
 #include <ATen/Parallel.h>
 
-#include "trainer/kernels/rows.h"
-
 // The BLAS inside libtorch_cpu (MKL), which ships without a header; weak, so that a libtorch
 // without it still links.
 extern "C" __attribute__((weak)) void sgemm_(const char* transpose_a, const char* transpose_b,
@@ -61,6 +59,11 @@ int64_t longest(const std::vector<int64_t>& cu_seqlens) {
   return most;
 }
 
+// The first key that any query from `first` on sees.
+int64_t first_key(int64_t first, const Scoring& scoring) {
+  return scoring.window > 0 ? std::max<int64_t>(0, first + 1 - scoring.window) : 0;
+}
+
 // Calls work(begin, end, head) for every head of every document, among threads.
 template <typename Work>
 void for_each_head(const std::vector<int64_t>& cu_seqlens, const Shape& shape, const Work& work) {
@@ -97,7 +100,7 @@ bool has_cpu_attention() { return sgemm_ != nullptr; }
 std::pair<at::Tensor, at::Tensor> cpu_attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD,
                                                 const at::Tensor& v_TKD,
                                                 const std::vector<int64_t>& cu_seqlens,
-                                                double scale) {
+                                                const Scoring& scoring) {
   const Shape shape(q_TQD, k_TKD);
   at::Tensor out = at::empty_like(q_TQD);
   at::Tensor lse = at::empty({shape.heads, shape.tokens}, q_TQD.options());
@@ -108,12 +111,12 @@ std::pair<at::Tensor, at::Tensor> cpu_attention(const at::Tensor& q_TQD, const a
     const Matrix v = Shape::rows(v_TKD, begin, shape.kv_head(head));
     float* lse_row = lse.data_ptr<float>() + head * shape.tokens + begin;
     for (int64_t first = 0; first < end - begin; first += kQueryBlock) {
-      const int64_t rows = std::min(kQueryBlock, end - begin - first), keys = first + rows;
+      const int64_t rows = std::min(kQueryBlock, end - begin - first);
+      const int64_t low = first_key(first, scoring), keys = first + rows - low;
       const Matrix scores{scratch(rows * keys), keys};
-      multiply_into(scores, q.row(first), kNo, k, kYes, rows, keys, D, 0);
-      score_kernels().softmax(scores.data, lse_row + first, rows, keys, first + 1,
-                              static_cast<float>(scale));
-      multiply_into(o.row(first), scores, kNo, v, kNo, rows, D, keys, 0);
+      multiply_into(scores, q.row(first), kNo, k.row(low), kYes, rows, keys, D, 0);
+      score_kernels().softmax(scores.data, lse_row + first, rows, keys, first + 1 - low, scoring);
+      multiply_into(o.row(first), scores, kNo, v.row(low), kNo, rows, D, keys, 0);
     }
   });
   return {out, lse};
@@ -122,11 +125,14 @@ std::pair<at::Tensor, at::Tensor> cpu_attention(const at::Tensor& q_TQD, const a
 AttentionGradients cpu_attention_backward(const at::Tensor& dout_TQD, const at::Tensor& q_TQD,
                                           const at::Tensor& k_TKD, const at::Tensor& v_TKD,
                                           const at::Tensor& out_TQD, const at::Tensor& lse_QT,
-                                          const std::vector<int64_t>& cu_seqlens, double scale) {
+                                          const std::vector<int64_t>& cu_seqlens,
+                                          const Scoring& scoring) {
   const Shape shape(q_TQD, k_TKD);
   const int64_t D = shape.width, group = shape.heads / shape.kv_heads;
   // Keys' and values' gradients per query head, summed over the group at the end.
-  at::Tensor dq = at::empty_like(q_TQD), dk = at::empty_like(q_TQD), dv = at::empty_like(q_TQD);
+  const auto make_sum = scoring.window > 0 ? [](const at::Tensor& x) { return at::zeros_like(x); }
+                                           : [](const at::Tensor& x) { return at::empty_like(x); };
+  at::Tensor dq = at::empty_like(q_TQD), dk = make_sum(q_TQD), dv = make_sum(q_TQD);
   for_each_head(cu_seqlens, shape, [&](int64_t begin, int64_t end, int64_t head) {
     const auto of = [&](const at::Tensor& x) { return Shape::rows(x, begin, head); };
     const Matrix q = of(q_TQD), o = of(out_TQD), d_o = of(dout_TQD);
@@ -135,24 +141,25 @@ AttentionGradients cpu_attention_backward(const at::Tensor& dout_TQD, const at::
     const Matrix v = Shape::rows(v_TKD, begin, shape.kv_head(head));
     const float* lse = lse_QT.data_ptr<float>() + head * shape.tokens + begin;
     // From the last block to the first: the last sees every key, so it writes what the others add
-    // to.
+    // to. With a window it does not, and all add to zeros.
     const int64_t length = end - begin;
-    float beta = 0;
+    float beta = scoring.window > 0 ? 1 : 0;
     for (int64_t first = (length - 1) / kQueryBlock * kQueryBlock; length > 0 && first >= 0;
          first -= kQueryBlock) {
-      const int64_t rows = std::min(kQueryBlock, length - first), keys = first + rows;
+      const int64_t rows = std::min(kQueryBlock, length - first);
+      const int64_t low = first_key(first, scoring), keys = first + rows - low;
       float* memory = scratch(2 * kQueryBlock * length + kQueryBlock);
       float* delta = memory;
       const Matrix p{memory + kQueryBlock, keys}, ds{memory + kQueryBlock + rows * keys, keys};
       row_kernels<float>().dot_rows(delta, d_o.row(first).data, o.row(first).data, rows, o.stride,
                                     D);
-      multiply_into(p, q.row(first), kNo, k, kYes, rows, keys, D, 0);
-      multiply_into(ds, d_o.row(first), kNo, v, kYes, rows, keys, D, 0);
-      score_kernels().softmax_backward(p.data, ds.data, lse + first, delta, rows, keys, first + 1,
-                                       static_cast<float>(scale));
-      multiply_into(d_q.row(first), ds, kNo, k, kNo, rows, D, keys, 0);
-      multiply_into(d_k, ds, kYes, q.row(first), kNo, keys, D, rows, beta);
-      multiply_into(d_v, p, kYes, d_o.row(first), kNo, keys, D, rows, beta);
+      multiply_into(p, q.row(first), kNo, k.row(low), kYes, rows, keys, D, 0);
+      multiply_into(ds, d_o.row(first), kNo, v.row(low), kYes, rows, keys, D, 0);
+      score_kernels().softmax_backward(p.data, ds.data, lse + first, delta, rows, keys,
+                                       first + 1 - low, scoring);
+      multiply_into(d_q.row(first), ds, kNo, k.row(low), kNo, rows, D, keys, 0);
+      multiply_into(d_k.row(low), ds, kYes, q.row(first), kNo, keys, D, rows, beta);
+      multiply_into(d_v.row(low), p, kYes, d_o.row(first), kNo, keys, D, rows, beta);
       beta = 1;
     }
   });

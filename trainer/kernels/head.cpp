@@ -54,6 +54,22 @@ void pick_backward_plain(at::Tensor& dlogits, const at::Tensor& logits, const at
   dlogits.copy_(wide);
 }
 
+// dlogits *= the slope of the cap, which is 1 - (capped / cap)^2.
+void uncap_gradient(at::Tensor& dlogits, const at::Tensor& capped, double softcap, bool rows) {
+  if (softcap == 0) return;
+  if (!rows) {
+    dlogits.mul_(1 - (capped / softcap).square());
+    return;
+  }
+  with_row_type(dlogits.scalar_type(), [&](auto type) {
+    using T = decltype(type);
+    at::parallel_for(0, dlogits.numel(), 16384, [&](int64_t begin, int64_t end) {
+      row_kernels<T>().softcap_backward(rows_of<T>(dlogits) + begin, rows_of<T>(capped) + begin,
+                                        end - begin, static_cast<float>(softcap));
+    });
+  });
+}
+
 struct HeadFunction : torch::autograd::Function<HeadFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden_NH, const at::Tensor&,
                             const at::Tensor& targets_N, Parameter* weight, HeadOptions options) {
@@ -66,7 +82,8 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
     const at::Tensor operand = product_operand(weight->value);
     for (int64_t begin = 0; begin < num_rows; begin += options.chunk_rows) {
       const int64_t end = std::min(num_rows, begin + options.chunk_rows);
-      const at::Tensor logits_CV = product(hidden_NH.slice(0, begin, end), operand);
+      at::Tensor logits_CV = product(hidden_NH.slice(0, begin, end), operand);
+      cap_logits(logits_CV, options.softcap, options.path);
       at::Tensor picked = picked_N.slice(0, begin, end), lse = lse_N.slice(0, begin, end);
       (rows ? pick_rows : pick_plain)(logits_CV, targets_N.slice(0, begin, end), picked, lse);
       kept_bytes += static_cast<int64_t>(logits_CV.nbytes());
@@ -76,6 +93,7 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
     ctx->saved_data["weight"] = reinterpret_cast<int64_t>(weight);
     ctx->saved_data["rows"] = rows;
     ctx->saved_data["chunk_rows"] = options.chunk_rows;
+    ctx->saved_data["softcap"] = options.softcap;
     ctx->saved_data["hidden"] = hidden_NH.requires_grad();
     return picked_N;
   }
@@ -84,8 +102,9 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &hidden_NH = saved[0], &targets_N = saved[1], &lse_N = saved[2];
     auto& weight = *reinterpret_cast<Parameter*>(ctx->saved_data["weight"].toInt());
-    const auto pick_backward =
-        ctx->saved_data["rows"].toBool() ? pick_backward_rows : pick_backward_plain;
+    const bool rows = ctx->saved_data["rows"].toBool();
+    const double softcap = ctx->saved_data["softcap"].toDouble();
+    const auto pick_backward = rows ? pick_backward_rows : pick_backward_plain;
     const int64_t chunk_rows = ctx->saved_data["chunk_rows"].toInt(), num_rows = hidden_NH.size(0);
     const at::Tensor dpicked_N = dy[0].contiguous();
     const bool hidden_needs = ctx->saved_data["hidden"].toBool();
@@ -98,11 +117,15 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
       const at::Tensor hidden = hidden_NH.slice(0, begin, end);
       // Kept logits stay as they are: the graph may be run again.
       const bool kept = next_kept < saved.size();
-      const at::Tensor logits = kept ? saved[next_kept++] : product(hidden, operand);
-      if (kept && !scratch_CV.defined()) scratch_CV = at::empty_like(logits);
-      at::Tensor dlogits = kept ? scratch_CV.slice(0, 0, end - begin) : logits;
+      at::Tensor logits = kept ? saved[next_kept++] : product(hidden, operand);
+      if (!kept) cap_logits(logits, softcap, rows ? Path::kBest : Path::kPlain);
+      // The slope of the cap is taken from the logits, so they are not overwritten.
+      const bool apart = kept || softcap > 0;
+      if (apart && !scratch_CV.defined()) scratch_CV = at::empty_like(logits);
+      at::Tensor dlogits = apart ? scratch_CV.slice(0, 0, end - begin) : logits;
       pick_backward(dlogits, logits, lse_N.slice(0, begin, end), dpicked_N.slice(0, begin, end),
                     targets_N.slice(0, begin, end));
+      uncap_gradient(dlogits, logits, softcap, rows);
       if (weight.trained) add_outer(gradient_sum(weight), dlogits, hidden);
       if (hidden_needs) dhidden_NH.slice(0, begin, end).copy_(product_back(dlogits, operand));
     }
@@ -111,6 +134,21 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
 };
 
 }  // namespace
+
+void cap_logits(at::Tensor& logits, double softcap, Path path) {
+  if (softcap == 0) return;
+  if (!use_rows(logits, path)) {
+    logits.div_(softcap).tanh_().mul_(softcap);
+    return;
+  }
+  with_row_type(logits.scalar_type(), [&](auto type) {
+    using T = decltype(type);
+    at::parallel_for(0, logits.numel(), 16384, [&](int64_t begin, int64_t end) {
+      row_kernels<T>().softcap(rows_of<T>(logits) + begin, end - begin,
+                               static_cast<float>(softcap));
+    });
+  });
+}
 
 at::Tensor head_log_probs(const at::Tensor& hidden_NH, Parameter& weight_VH,
                           const at::Tensor& targets_N, const HeadOptions& options) {

@@ -15,7 +15,11 @@ struct HeadOptions {
   int64_t chunk_rows = 512;                 // fewer than 256 lose speed in the products
   int64_t keep_bytes = int64_t{256} << 20;  // of logits; saves a quarter of the head's products
   Path path = Path::kBest;
+  double softcap = 0;  // logits become softcap * tanh(logits / softcap); 0: they stay
 };
+
+// logits -> softcap * tanh(logits / softcap), in place.
+void cap_logits(at::Tensor& logits, double softcap, Path path = Path::kBest);
 
 // hidden_NH, targets_N int64 -> [N] float32: log softmax(hidden W^T)[target]
 at::Tensor head_log_probs(const at::Tensor& hidden_NH, Parameter& weight_VH,

@@ -8,9 +8,16 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+at::Tensor weight_OI(const LinearWeights& weights) {
+  return weights.transposed ? weights.weight->value.t() : weights.weight->value;
+}
+
 void add_weight_gradients(const LinearWeights& weights, const at::Tensor& dy_TO,
                           const at::Tensor& x_TI) {
-  if (weights.weight->trained) add_outer(gradient_sum(*weights.weight), dy_TO, x_TI);
+  if (weights.weight->trained) {
+    at::Tensor& grad = gradient_sum(*weights.weight);
+    weights.transposed ? add_outer(grad, x_TI, dy_TO) : add_outer(grad, dy_TO, x_TI);
+  }
   if (weights.bias != nullptr && weights.bias->trained) {
     at::Tensor& grad_O = gradient_sum(*weights.bias);
     grad_O.add_(dy_TO.sum(0, false, grad_O.scalar_type()));
@@ -30,7 +37,8 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     for (const LinearWeights& w : weights) {
       pointers.push_back(reinterpret_cast<int64_t>(w.weight));
       pointers.push_back(reinterpret_cast<int64_t>(w.bias));
-      at::Tensor y_TO = product(x_TI, w.weight->value);
+      pointers.push_back(w.transposed);
+      at::Tensor y_TO = product(x_TI, weight_OI(w));
       if (w.bias != nullptr) y_TO.add_(w.bias->value);
       outputs.push_back(y_TO);
     }
@@ -45,10 +53,11 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     at::Tensor dx_TI;
     for (size_t i = 0; i < dy.size(); ++i) {
       if (!dy[i].defined()) continue;
-      const LinearWeights weights{reinterpret_cast<Parameter*>(pointers[2 * i]),
-                                  reinterpret_cast<Parameter*>(pointers[2 * i + 1])};
+      const LinearWeights weights{reinterpret_cast<Parameter*>(pointers[3 * i]),
+                                  reinterpret_cast<Parameter*>(pointers[3 * i + 1]),
+                                  pointers[3 * i + 2] != 0};
       add_weight_gradients(weights, dy[i], x_TI);
-      if (x_needs) dx_TI = product_back(dy[i], weights.weight->value, dx_TI);
+      if (x_needs) dx_TI = product_back(dy[i], weight_OI(weights), dx_TI);
     }
     variable_list gradients(ctx->saved_data["num_leaves"].toInt() + 2);
     if (dx_TI.defined()) gradients[0] = dx_TI.to(x_TI.scalar_type());

@@ -15,6 +15,7 @@ namespace lathe {
 struct LinearWeights {
   Parameter* weight;          // [O, I]
   Parameter* bias = nullptr;  // [O]
+  bool transposed = false;    // the weight is [I, O], as GPT-2 stores it
 };
 
 // x_TI -> [T, O]

@@ -17,7 +17,7 @@ struct Forward {
 };
 
 Forward forward_rows(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight,
-                     double eps) {
+                     const RmsNorm& options) {
   const int64_t rows = x.size(0), width = x.size(1);
   Forward out{delta.defined() ? at::empty_like(x) : x, at::empty_like(x),
               at::empty({rows}, x.options().dtype(at::kFloat))};
@@ -29,23 +29,25 @@ Forward forward_rows(const at::Tensor& x, const at::Tensor& delta, const at::Ten
       const T* d = rows_of<T>(delta);
       kernel(rows_of<T>(out.normed_TH) + at, d ? rows_of<T>(out.sum_TH) + at : nullptr,
              rows_of<float>(out.rstd_T) + begin, rows_of<T>(x) + at, d ? d + at : nullptr,
-             rows_of<T>(weight), end - begin, width, static_cast<float>(eps));
+             rows_of<T>(weight), end - begin, width, static_cast<float>(options.eps),
+             static_cast<float>(options.offset));
     });
   });
   return out;
 }
 
 Forward forward_plain(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight,
-                      double eps) {
+                      const RmsNorm& options) {
   const at::Tensor sum = delta.defined() ? x + delta : x;
   const at::Tensor wide = sum.to(accumulate_type(x.scalar_type()));
-  const at::Tensor rstd = (wide.square().mean(1) + eps).rsqrt();
-  return {sum, (wide * rstd.unsqueeze(1) * weight).to(x.scalar_type()), rstd};
+  const at::Tensor rstd = (wide.square().mean(1) + options.eps).rsqrt();
+  return {sum, (wide * rstd.unsqueeze(1) * (weight + options.offset)).to(x.scalar_type()), rstd};
 }
 
 // Returns dx; adds into dweight (undefined: not wanted).
 at::Tensor backward_rows(const at::Tensor& dy, const at::Tensor& dsum, const at::Tensor& x,
-                         const at::Tensor& rstd, const at::Tensor& weight, at::Tensor* dweight) {
+                         const at::Tensor& rstd, const at::Tensor& weight, double offset,
+                         at::Tensor* dweight) {
   const int64_t rows = x.size(0), width = x.size(1);
   at::Tensor dx = at::empty_like(x);
   at::Tensor partial = at::zeros({kPartialSums, width}, x.options().dtype(at::kFloat));
@@ -61,7 +63,7 @@ at::Tensor backward_rows(const at::Tensor& dy, const at::Tensor& dsum, const at:
         const T* ds = rows_of<T>(dsum);
         kernel(rows_of<T>(dx) + at, rows_of<float>(partial) + part * width, rows_of<T>(dy) + at,
                ds ? ds + at : nullptr, rows_of<T>(x) + at, rows_of<float>(rstd) + begin,
-               rows_of<T>(weight), end - begin, width);
+               rows_of<T>(weight), end - begin, width, static_cast<float>(offset));
       }
     });
   });
@@ -76,10 +78,11 @@ at::Tensor backward_rows(const at::Tensor& dy, const at::Tensor& dsum, const at:
 }
 
 at::Tensor backward_plain(const at::Tensor& dy, const at::Tensor& dsum, const at::Tensor& x,
-                          const at::Tensor& rstd, const at::Tensor& weight, at::Tensor* dweight) {
+                          const at::Tensor& rstd, const at::Tensor& weight, double offset,
+                          at::Tensor* dweight) {
   const at::ScalarType wide = accumulate_type(x.scalar_type());
   const at::Tensor normal = x.to(wide) * rstd.unsqueeze(1), dy_wide = dy.to(wide);
-  const at::Tensor dnormal = dy_wide * weight;
+  const at::Tensor dnormal = dy_wide * (weight + offset);
   at::Tensor dx = (dnormal - normal * (dnormal * normal).mean(1, true)) * rstd.unsqueeze(1);
   if (dsum.defined()) dx = dx + dsum;
   if (dweight != nullptr) dweight->add_((dy_wide * normal).sum(0));
@@ -87,11 +90,12 @@ at::Tensor backward_plain(const at::Tensor& dy, const at::Tensor& dsum, const at
 }
 
 Forward run_forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& delta,
-                    Parameter* weight, double eps, Path path) {
+                    Parameter* weight, const RmsNorm& options, Path path) {
   const bool rows = use_rows(x, path);
-  Forward out = (rows ? forward_rows : forward_plain)(x, delta, weight->value, eps);
+  Forward out = (rows ? forward_rows : forward_plain)(x, delta, weight->value, options);
   ctx->saved_data["weight"] = reinterpret_cast<int64_t>(weight);
   ctx->saved_data["rows"] = rows;
+  ctx->saved_data["offset"] = options.offset;
   ctx->set_materialize_grads(false);
   return out;
 }
@@ -103,13 +107,13 @@ at::Tensor run_backward(AutogradContext* ctx, const at::Tensor& dy, const at::Te
   at::Tensor* dweight = weight.trained ? &gradient_sum(weight) : nullptr;
   const auto backward = ctx->saved_data["rows"].toBool() ? backward_rows : backward_plain;
   return backward(dy.contiguous(), dsum.defined() ? dsum.contiguous() : dsum, saved[0], saved[1],
-                  weight.value, dweight);
+                  weight.value, ctx->saved_data["offset"].toDouble(), dweight);
 }
 
 struct NormFunction : torch::autograd::Function<NormFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor&,
-                            Parameter* weight, double eps, Path path) {
-    const Forward out = run_forward(ctx, x, {}, weight, eps, path);
+                            Parameter* weight, const RmsNorm& options, Path path) {
+    const Forward out = run_forward(ctx, x, {}, weight, options, path);
     ctx->save_for_backward({x, out.rstd_T});
     return out.normed_TH;
   }
@@ -120,8 +124,9 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
 
 struct AddNormFunction : torch::autograd::Function<AddNormFunction> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& delta,
-                               const at::Tensor&, Parameter* weight, double eps, Path path) {
-    const Forward out = run_forward(ctx, x, delta, weight, eps, path);
+                               const at::Tensor&, Parameter* weight, const RmsNorm& options,
+                               Path path) {
+    const Forward out = run_forward(ctx, x, delta, weight, options, path);
     ctx->save_for_backward({out.sum_TH, out.rstd_T});
     return {out.sum_TH, out.normed_TH};
   }
@@ -133,14 +138,15 @@ struct AddNormFunction : torch::autograd::Function<AddNormFunction> {
 
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor& x_TH, Parameter& weight_H, double eps, Path path) {
-  return NormFunction::apply(x_TH.contiguous(), weight_H.value, &weight_H, eps, path);
+at::Tensor rms_norm(const at::Tensor& x_TH, Parameter& weight_H, const RmsNorm& options,
+                    Path path) {
+  return NormFunction::apply(x_TH.contiguous(), weight_H.value, &weight_H, options, path);
 }
 
 AddedAndNormed add_rms_norm(const at::Tensor& x_TH, const at::Tensor& delta_TH, Parameter& weight_H,
-                            double eps, Path path) {
+                            const RmsNorm& options, Path path) {
   const variable_list out = AddNormFunction::apply(x_TH.contiguous(), delta_TH.contiguous(),
-                                                   weight_H.value, &weight_H, eps, path);
+                                                   weight_H.value, &weight_H, options, path);
   return {out[0], out[1]};
 }
 

@@ -11,14 +11,14 @@ using torch::autograd::variable_list;
 at::Tensor turn_rows(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
                      double direction) {
   at::Tensor y = at::empty_like(x);
-  const int64_t rows = x.size(0), heads = x.size(1), half = x.size(2) / 2, width = heads * half * 2;
+  const int64_t rows = x.size(0), heads = x.size(1), half = cos.size(1), width = heads * x.size(2);
   with_row_type(x.scalar_type(), [&](auto type) {
     using T = decltype(type);
     at::parallel_for(0, rows, grain_rows(width), [&](int64_t begin, int64_t end) {
       row_kernels<T>().rotate(rows_of<T>(y) + begin * width, rows_of<T>(x) + begin * width,
                               rows_of<float>(cos) + begin * half,
-                              rows_of<float>(sin) + begin * half, end - begin, heads, half,
-                              static_cast<float>(direction));
+                              rows_of<float>(sin) + begin * half, end - begin, heads, x.size(2),
+                              half, static_cast<float>(direction));
     });
   });
   return y;
@@ -26,9 +26,12 @@ at::Tensor turn_rows(const at::Tensor& x, const at::Tensor& cos, const at::Tenso
 
 at::Tensor turn_plain(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
                       double direction) {
-  const std::vector<at::Tensor> halves = x.to(accumulate_type(x.scalar_type())).chunk(2, -1);
+  const int64_t half = cos.size(1);
+  const std::vector<at::Tensor> halves =
+      x.to(accumulate_type(x.scalar_type()))
+          .split_with_sizes({half, half, x.size(2) - 2 * half}, -1);
   const at::Tensor c = cos.unsqueeze(1), s = sin.unsqueeze(1) * direction;
-  return at::cat({halves[0] * c - halves[1] * s, halves[1] * c + halves[0] * s}, -1)
+  return at::cat({halves[0] * c - halves[1] * s, halves[1] * c + halves[0] * s, halves[2]}, -1)
       .to(x.scalar_type());
 }
 

@@ -14,21 +14,38 @@ struct Bf16 {
   uint16_t bits;
 };
 
+// How attention turns products into scores: softcap * tanh(scale * product / softcap), or without
+// the cap where it is 0. A token sees itself and what is before it, at most `window` tokens in all
+// where that is not 0. An aggregate, for the same reason.
+struct Scoring {
+  double scale = 1;
+  int64_t window = 0;
+  double softcap = 0;
+};
+
 template <typename T>
 struct RowKernels {
-  // sum = x + delta, y = sum * rstd * weight, with rstd = 1 / sqrt(mean(sum^2) + eps). delta may be
-  // null: then sum is x and is not written.
+  // sum = x + delta, y = sum * rstd * (offset + weight), with rstd = 1 / sqrt(mean(sum^2) + eps).
+  // delta may be null: then sum is x and is not written.
   void (*rms_norm)(T* y, T* sum, float* rstd, const T* x, const T* delta, const T* weight,
-                   int64_t rows, int64_t width, float eps);
+                   int64_t rows, int64_t width, float eps, float offset);
   // dx = the norm's input gradient + dsum (may be null); dweight[width] is added into.
   void (*rms_norm_backward)(T* dx, float* dweight, const T* dy, const T* dsum, const T* x,
-                            const float* rstd, const T* weight, int64_t rows, int64_t width);
+                            const float* rstd, const T* weight, int64_t rows, int64_t width,
+                            float offset);
   // y[r, h] = x[r, h] turned by the angles of row r, halves apart (Hugging Face's rotate-half).
-  // cos, sin: [rows, half]. direction -1 turns back.
+  // cos, sin: [rows, half]. A head has `width` elements; those beyond 2 * half are copied.
+  // direction -1 turns back.
   void (*rotate)(T* y, const T* x, const float* cos, const float* sin, int64_t rows, int64_t heads,
-                 int64_t half, float direction);
+                 int64_t width, int64_t half, float direction);
   void (*swiglu)(T* y, const T* gate, const T* up, int64_t n);
   void (*swiglu_backward)(T* dgate, T* dup, const T* dy, const T* gate, const T* up, int64_t n);
+  // y = gelu(gate) * up in the tanh form; up (and then dup) may be null: then y = gelu(gate).
+  void (*geglu)(T* y, const T* gate, const T* up, int64_t n);
+  void (*geglu_backward)(T* dgate, T* dup, const T* dy, const T* gate, const T* up, int64_t n);
+  // x = cap * tanh(x / cap), in place; dx *= the slope, from the capped values.
+  void (*softcap)(T* x, int64_t n, float cap);
+  void (*softcap_backward)(T* dx, const T* capped, int64_t n, float cap);
   // lse = log sum exp of the row, picked = logits[target] - lse.
   void (*log_softmax_pick)(float* picked, float* lse, const T* logits, const int64_t* targets,
                            int64_t rows, int64_t width);
@@ -39,22 +56,23 @@ struct RowKernels {
   // One query over `keys` keys and values whose rows lie `stride` apart -> out[width]; scores[keys]
   // is scratch.
   void (*attend_one)(T* out, float* scores, const T* q, const T* k, const T* v, int64_t keys,
-                     int64_t stride, int64_t width, float scale);
+                     int64_t stride, int64_t width, const Scoring& scoring);
   // sum[rows] of a * b, rows of width that lie `stride` apart.
   void (*dot_rows)(float* sum, const T* a, const T* b, int64_t rows, int64_t stride, int64_t width);
 };
 
 // The softmax inside attention, on a block of scores [rows, keys] whose row r sees its first
-// visible + r keys.
+// visible + r keys, less those that have left its window.
 struct ScoreKernels {
-  // scores -> probabilities, 0 where the row does not see; lse[r] = log sum exp(scale * score).
+  // scores -> probabilities, 0 where the row does not see; lse[r] = log sum exp of what
+  // `scoring` makes of them.
   void (*softmax)(float* scores, float* lse, int64_t rows, int64_t keys, int64_t visible,
-                  float scale);
+                  const Scoring& scoring);
   // scores -> probabilities as above; dprobabilities -> dscores. delta[r] = sum of dout * out of
   // the row.
   void (*softmax_backward)(float* scores, float* dprobabilities, const float* lse,
                            const float* delta, int64_t rows, int64_t keys, int64_t visible,
-                           float scale);
+                           const Scoring& scoring);
 };
 
 enum class Simd { kPlain, kAvx2, kAvx512 };

@@ -32,10 +32,11 @@ inline float exp_of(float x) {
 }
 
 inline float sigmoid_of(float x) { return 1.0f / (1.0f + exp_of(-x)); }
+inline float tanh_of(float x) { return 1.0f - 2.0f / (1.0f + exp_of(2.0f * x)); }
 
 template <typename T>
 void rms_norm(T* y, T* sum, float* rstd, const T* x, const T* delta, const T* weight, int64_t rows,
-              int64_t width, float eps) {
+              int64_t width, float eps, float offset) {
   for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
     float squares = 0;
     const T* in = x;
@@ -54,7 +55,9 @@ void rms_norm(T* y, T* sum, float* rstd, const T* x, const T* delta, const T* we
     const float scale = 1.0f / __builtin_sqrtf(squares / static_cast<float>(width) + eps);
     rstd[r] = scale;
 #pragma omp simd
-    for (int64_t i = 0; i < width; ++i) store(y + i, load(in + i) * scale * load(weight + i));
+    for (int64_t i = 0; i < width; ++i) {
+      store(y + i, load(in + i) * scale * (offset + load(weight + i)));
+    }
     if (delta != nullptr) {
       delta += width;
       sum += width;
@@ -64,27 +67,30 @@ void rms_norm(T* y, T* sum, float* rstd, const T* x, const T* delta, const T* we
 
 template <typename T>
 void rms_norm_backward(T* dx, float* dweight, const T* dy, const T* dsum, const T* x,
-                       const float* rstd, const T* weight, int64_t rows, int64_t width) {
+                       const float* rstd, const T* weight, int64_t rows, int64_t width,
+                       float offset) {
   for (int64_t r = 0; r < rows; ++r, dx += width, dy += width, x += width) {
     const float scale = rstd[r];
     float dot = 0;
 #pragma omp simd reduction(+ : dot)
     for (int64_t i = 0; i < width; ++i) {
       const float product = load(dy + i) * load(x + i);
-      dot += product * load(weight + i);
+      dot += product * (offset + load(weight + i));
       dweight[i] += product * scale;
     }
     const float pull = dot * scale * scale * scale / static_cast<float>(width);
     if (dsum != nullptr) {
 #pragma omp simd
       for (int64_t i = 0; i < width; ++i) {
-        store(dx + i, load(dsum + i) + load(dy + i) * load(weight + i) * scale - load(x + i) * pull);
+        const float d = load(dy + i) * (offset + load(weight + i));
+        store(dx + i, load(dsum + i) + d * scale - load(x + i) * pull);
       }
       dsum += width;
     } else {
 #pragma omp simd
       for (int64_t i = 0; i < width; ++i) {
-        store(dx + i, load(dy + i) * load(weight + i) * scale - load(x + i) * pull);
+        const float d = load(dy + i) * (offset + load(weight + i));
+        store(dx + i, d * scale - load(x + i) * pull);
       }
     }
   }
@@ -92,15 +98,16 @@ void rms_norm_backward(T* dx, float* dweight, const T* dy, const T* dsum, const 
 
 template <typename T>
 void rotate(T* y, const T* x, const float* cos, const float* sin, int64_t rows, int64_t heads,
-            int64_t half, float direction) {
+            int64_t width, int64_t half, float direction) {
   for (int64_t r = 0; r < rows; ++r, cos += half, sin += half) {
-    for (int64_t h = 0; h < heads; ++h, x += 2 * half, y += 2 * half) {
+    for (int64_t h = 0; h < heads; ++h, x += width, y += width) {
 #pragma omp simd
       for (int64_t i = 0; i < half; ++i) {
         const float a = load(x + i), b = load(x + half + i), s = direction * sin[i];
         store(y + i, a * cos[i] - b * s);
         store(y + half + i, b * cos[i] + a * s);
       }
+      for (int64_t i = 2 * half; i < width; ++i) y[i] = x[i];
     }
   }
 }
@@ -121,6 +128,49 @@ void swiglu_backward(T* dgate, T* dup, const T* dy, const T* gate, const T* up, 
     const float g = load(gate + i), d = load(dy + i), s = sigmoid_of(g);
     store(dup + i, d * g * s);
     store(dgate + i, d * load(up + i) * s * (1.0f + g * (1.0f - s)));
+  }
+}
+
+// gelu(x) = x * sigmoid(z), z = 2 sqrt(2 / pi) (x + 0.044715 x^3): Hendrycks and Gimpel 2016.
+inline float gelu_gate_of(float x) {
+  return sigmoid_of(1.5957691216057308f * (x + 0.044715f * x * x * x));
+}
+
+template <typename T>
+void geglu(T* y, const T* gate, const T* up, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const float g = load(gate + i), u = up != nullptr ? load(up + i) : 1.0f;
+    store(y + i, g * gelu_gate_of(g) * u);
+  }
+}
+
+template <typename T>
+void geglu_backward(T* dgate, T* dup, const T* dy, const T* gate, const T* up, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const float g = load(gate + i), s = gelu_gate_of(g), d = load(dy + i);
+    const float dz = 1.5957691216057308f * (1.0f + 0.134145f * g * g);
+    const float u = up != nullptr ? load(up + i) : 1.0f;
+    store(dgate + i, d * u * (s + g * s * (1.0f - s) * dz));
+    if (dup != nullptr) store(dup + i, d * g * s);
+  }
+}
+
+template <typename T>
+void softcap(T* x, int64_t n, float cap) {
+  const float inverse = 1.0f / cap;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) store(x + i, cap * tanh_of(load(x + i) * inverse));
+}
+
+template <typename T>
+void softcap_backward(T* dx, const T* capped, int64_t n, float cap) {
+  const float inverse = 1.0f / cap;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const float t = load(capped + i) * inverse;
+    store(dx + i, load(dx + i) * (1.0f - t * t));
   }
 }
 
@@ -175,38 +225,78 @@ inline float softmax_row(float* scores, int64_t keys, float scale) {
   return top * scale + __builtin_logf(total);
 }
 
-void softmax(float* scores, float* lse, int64_t rows, int64_t keys, int64_t visible, float scale) {
+// Caps the scores where that is asked for; returns the scale that is left to apply.
+inline float cap_scores(float* scores, int64_t keys, const Scoring& scoring) {
+  const float scale = static_cast<float>(scoring.scale), cap = static_cast<float>(scoring.softcap);
+  if (cap == 0) return scale;
+  const float inner = scale / cap;
+#pragma omp simd
+  for (int64_t i = 0; i < keys; ++i) scores[i] = cap * tanh_of(scores[i] * inner);
+  return 1;
+}
+
+// The first key that a row of `seen` keys still sees.
+inline int64_t window_begin(int64_t seen, const Scoring& scoring) {
+  return scoring.window > 0 && seen > scoring.window ? seen - scoring.window : 0;
+}
+
+void softmax(float* scores, float* lse, int64_t rows, int64_t keys, int64_t visible,
+             const Scoring& scoring) {
   for (int64_t r = 0; r < rows; ++r, scores += keys) {
     const int64_t seen = visible + r < keys ? visible + r : keys;
-    lse[r] = softmax_row(scores, seen, scale);
+    const int64_t begin = window_begin(seen, scoring);
+    const float scale = cap_scores(scores + begin, seen - begin, scoring);
+    lse[r] = softmax_row(scores + begin, seen - begin, scale);
+    for (int64_t i = 0; i < begin; ++i) scores[i] = 0;
     for (int64_t i = seen; i < keys; ++i) scores[i] = 0;
   }
 }
 
-void softmax_backward(float* scores, float* dprobabilities, const float* lse, const float* delta,
-                      int64_t rows, int64_t keys, int64_t visible, float scale) {
-  for (int64_t r = 0; r < rows; ++r, scores += keys, dprobabilities += keys) {
-    const int64_t seen = visible + r < keys ? visible + r : keys;
-    const float shift = lse[r], pull = delta[r];
+// One row: scores -> probabilities, dprobabilities -> dscores.
+inline void softmax_backward_row(float* scores, float* dprobabilities, float shift, float pull,
+                                 int64_t keys, const Scoring& scoring) {
+  const float scale = static_cast<float>(scoring.scale), cap = static_cast<float>(scoring.softcap);
+  if (cap == 0) {
 #pragma omp simd
-    for (int64_t i = 0; i < seen; ++i) {
+    for (int64_t i = 0; i < keys; ++i) {
       scores[i] = exp_of(scores[i] * scale - shift);
       dprobabilities[i] = scores[i] * (dprobabilities[i] - pull) * scale;
     }
+    return;
+  }
+  cap_scores(scores, keys, scoring);
+  const float inverse = 1.0f / cap;
+#pragma omp simd
+  for (int64_t i = 0; i < keys; ++i) {
+    const float t = scores[i] * inverse;
+    scores[i] = exp_of(scores[i] - shift);
+    dprobabilities[i] = scores[i] * (dprobabilities[i] - pull) * (1.0f - t * t) * scale;
+  }
+}
+
+void softmax_backward(float* scores, float* dprobabilities, const float* lse, const float* delta,
+                      int64_t rows, int64_t keys, int64_t visible,
+                      const Scoring& scoring) {
+  for (int64_t r = 0; r < rows; ++r, scores += keys, dprobabilities += keys) {
+    const int64_t seen = visible + r < keys ? visible + r : keys;
+    const int64_t begin = window_begin(seen, scoring);
+    softmax_backward_row(scores + begin, dprobabilities + begin, lse[r], delta[r], seen - begin,
+                         scoring);
+    for (int64_t i = 0; i < begin; ++i) scores[i] = dprobabilities[i] = 0;
     for (int64_t i = seen; i < keys; ++i) scores[i] = dprobabilities[i] = 0;
   }
 }
 
 template <typename T>
 void attend_one(T* out, float* scores, const T* q, const T* k, const T* v, int64_t keys,
-                int64_t stride, int64_t width, float scale) {
+                int64_t stride, int64_t width, const Scoring& scoring) {
   for (int64_t p = 0; p < keys; ++p, k += stride) {
     float dot = 0;
 #pragma omp simd reduction(+ : dot)
     for (int64_t i = 0; i < width; ++i) dot += load(q + i) * load(k + i);
     scores[p] = dot;
   }
-  softmax_row(scores, keys, scale);
+  softmax_row(scores, keys, cap_scores(scores, keys, scoring));
   constexpr int64_t kColumns = 64;
   for (int64_t begin = 0; begin < width; begin += kColumns) {
     const int64_t count = width - begin < kColumns ? width - begin : kColumns;
@@ -236,7 +326,8 @@ constexpr ScoreKernels all_score_kernels() { return {&softmax, &softmax_backward
 template <typename T>
 constexpr RowKernels<T> all_row_kernels() {
   return {&rms_norm<T>,        &rms_norm_backward<T>, &rotate<T>,
-          &swiglu<T>,          &swiglu_backward<T>,   &log_softmax_pick<T>,
+          &swiglu<T>,          &swiglu_backward<T>,   &geglu<T>, &geglu_backward<T>,
+          &softcap<T>, &softcap_backward<T>, &log_softmax_pick<T>,
           &log_softmax_pick_backward<T>,
           &attend_one<T>,
           &dot_rows<T>};

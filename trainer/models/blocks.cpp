@@ -1,6 +1,6 @@
 #include "trainer/models/blocks.h"
 
-#include "trainer/kernels/attention.h"
+#include "trainer/kernels/geglu.h"
 #include "trainer/kernels/rotary.h"
 #include "trainer/kernels/swiglu.h"
 
@@ -16,44 +16,72 @@ PastKeys append(KvCache& cache, int64_t layer, const at::Tensor& k_TKD, const at
 }
 
 at::Tensor attend_cached(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const at::Tensor& v_TKD,
-                         const Documents& documents, int64_t layer, double scale) {
+                         const Documents& documents, int64_t layer, const Scoring& scoring) {
   std::vector<PastKeys> past;
   for (size_t d = 0; d < documents.caches.size(); ++d) {
     const int64_t begin = documents.cu_seqlens[d], end = documents.cu_seqlens[d + 1];
     past.push_back(append(*documents.caches[d], layer, k_TKD.slice(0, begin, end),
                           v_TKD.slice(0, begin, end)));
   }
-  return attention_over_past(q_TQD, documents.cu_seqlens, past, scale);
+  return attention_over_past(q_TQD, documents.cu_seqlens, past, scoring);
+}
+
+std::vector<at::Tensor> products(const at::Tensor& x_TH, std::vector<LinearLayer>& layers) {
+  std::vector<LinearWeights> weights;
+  for (LinearLayer& layer : layers) weights.push_back(layer.weights());
+  return linears(x_TH, weights);
+}
+
+at::Tensor normed(std::optional<NormLayer>& norm, const at::Tensor& x_TO) {
+  if (!norm) return x_TO;
+  return (*norm)(x_TO.reshape({-1, norm->weight.value.size(0)})).view(x_TO.sizes());
+}
+
+at::Tensor turned(const at::Tensor& x_TND, Rotation rotation, const Documents& documents) {
+  if (rotation == Rotation::kNone) return x_TND.contiguous();
+  const RotaryAngles& angles =
+      rotation == Rotation::kLocal ? documents.local_angles : documents.angles;
+  return rotary(x_TND, angles.cos, angles.sin);
 }
 
 }  // namespace
 
 at::Tensor SelfAttention::operator()(const at::Tensor& x_TH, const Documents& documents,
                                      int64_t layer) {
-  const std::vector<at::Tensor> qkv = linears(x_TH, {q.weights(), k.weights(), v.weights()});
-  const int64_t T = x_TH.size(0);
-  const auto& [cos, sin] = documents.angles;
-  const at::Tensor q_TQD = rotary(qkv[0].view({T, qkv[0].size(1) / head_dim, head_dim}), cos, sin);
-  const at::Tensor k_TKD = rotary(qkv[1].view({T, qkv[1].size(1) / head_dim, head_dim}), cos, sin);
-  const at::Tensor v_TKD = qkv[2].view({T, qkv[2].size(1) / head_dim, head_dim});
+  std::vector<at::Tensor> parts = products(x_TH, qkv);
+  if (parts.size() == 1) {
+    const int64_t KD = num_kv_heads * head_dim, QD = parts[0].size(1) - 2 * KD;
+    parts = parts[0].split_with_sizes({QD, KD, KD}, 1);
+  }
+  const auto heads = [&](const at::Tensor& x_TO) {
+    return x_TO.view({x_TO.size(0), x_TO.size(1) / head_dim, head_dim});
+  };
+  const at::Tensor q_TQD = turned(heads(normed(q_norm, parts[0])), rotation, documents);
+  const at::Tensor k_TKD = turned(heads(normed(k_norm, parts[1])), rotation, documents);
+  const at::Tensor v_TKD = heads(parts[2]);
   const at::Tensor out_TQD =
-      documents.caches.empty() ? lathe::attention(q_TQD, k_TKD, v_TKD, documents.cu_seqlens, scale)
-                               : attend_cached(q_TQD, k_TKD, v_TKD, documents, layer, scale);
+      documents.caches.empty()
+          ? lathe::attention(q_TQD, k_TKD, v_TKD, documents.cu_seqlens, scoring)
+          : attend_cached(q_TQD, k_TKD, v_TKD, documents, layer, scoring);
   return o(out_TQD.flatten(1));
 }
 
-at::Tensor GatedMlp::operator()(const at::Tensor& x_TH) {
-  const std::vector<at::Tensor> gate_up = linears(x_TH, {gate.weights(), up.weights()});
-  return down(swiglu(gate_up[0], gate_up[1]));
+at::Tensor Mlp::operator()(const at::Tensor& x_TH) {
+  std::vector<at::Tensor> parts = products(x_TH, up);
+  if (gated && parts.size() == 1) parts = parts[0].chunk(2, 1);
+  if (activation == Activation::kSilu) return down(swiglu(parts[0], parts.at(1)));
+  return down(gated ? geglu(parts[0], parts[1]) : lathe::gelu(parts[0]));
 }
 
 void Block::list(std::vector<Parameter*>& into) {
-  for (LinearLayer* layer :
-       {&attention.q, &attention.k, &attention.v, &attention.o, &mlp.gate, &mlp.up, &mlp.down}) {
-    layer->list(into);
+  for (LinearLayer& layer : attention.qkv) layer.list(into);
+  attention.o.list(into);
+  for (LinearLayer& layer : mlp.up) layer.list(into);
+  mlp.down.list(into);
+  for (std::optional<NormLayer>* norm : {&before_attention, &after_attention, &before_mlp,
+                                         &after_mlp, &attention.q_norm, &attention.k_norm}) {
+    if (*norm) (*norm)->list(into);
   }
-  into.push_back(&attention_norm);
-  into.push_back(&mlp_norm);
 }
 
 }  // namespace lathe

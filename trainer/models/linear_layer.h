@@ -11,8 +11,9 @@ namespace lathe {
 struct LinearLayer {
   Parameter weight;  // [out, in]
   std::optional<Parameter> bias;
+  bool transposed = false;  // then the weight is [in, out]
 
-  LinearWeights weights() { return {&weight, bias ? &*bias : nullptr}; }
+  LinearWeights weights() { return {&weight, bias ? &*bias : nullptr, transposed}; }
   at::Tensor operator()(const at::Tensor& x_TI) { return linear(x_TI, weights()); }
   void list(std::vector<Parameter*>& into) {
     into.push_back(&weight);

@@ -1,16 +1,15 @@
-#include "trainer/models/llama.h"
-
+#include "trainer/models/families.h"
 #include "trainer/models/transformer.h"
 
 namespace lathe {
 
 std::unique_ptr<Model> make_llama(const ModelConfig& config, at::ScalarType dtype,
                                   at::Device device) {
-  TransformerTraits traits;
+  DecoderTraits traits;
   traits.qkv_bias = config.attention_bias;
   traits.output_bias = config.attention_bias;
   traits.mlp_bias = config.mlp_bias;
-  return std::make_unique<Transformer>(config, traits, dtype, device);
+  return std::make_unique<Transformer>(config, decoder_parts(config, traits, dtype, device));
 }
 
 }  // namespace lathe

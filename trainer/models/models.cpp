@@ -1,7 +1,7 @@
 #include <array>
 
 #include "trainer/model.h"
-#include "trainer/models/llama.h"
+#include "trainer/models/families.h"
 
 namespace lathe {
 namespace {
@@ -12,7 +12,11 @@ struct Family {
 };
 
 constexpr std::array kFamilies{
-    Family{"llama", make_llama},
+    Family{"llama", make_llama},        Family{"qwen2", make_qwen2},
+    Family{"qwen3", make_qwen3},        Family{"mistral", make_mistral},
+    Family{"phi3", make_phi3},          Family{"gemma2", make_gemma2},
+    Family{"gemma3_text", make_gemma3}, Family{"olmo2", make_olmo2},
+    Family{"smollm3", make_smollm3},    Family{"gpt2", make_gpt2},
 };
 
 }  // namespace

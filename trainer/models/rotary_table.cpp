@@ -6,6 +6,10 @@
 namespace lathe {
 namespace {
 
+int64_t turned_elements(const ModelConfig& config) {
+  return static_cast<int64_t>(static_cast<double>(config.head_dim) * config.partial_rotary_factor);
+}
+
 // Slow frequencies are divided by the factor, fast ones stay, those between are blended by
 // wavelength.
 double llama3_frequency(double inverse, const RopeScaling& s) {
@@ -19,7 +23,7 @@ double llama3_frequency(double inverse, const RopeScaling& s) {
 
 // The pair of elements that makes `turns` full turns within the original context.
 double yarn_pair(double turns, double original, const ModelConfig& config) {
-  return static_cast<double>(config.head_dim) *
+  return static_cast<double>(turned_elements(config)) *
          std::log(original / (turns * 2 * std::numbers::pi)) / (2 * std::log(config.rope_theta));
 }
 
@@ -30,7 +34,7 @@ void scale_yarn(RotaryFrequencies& frequencies, const ModelConfig& config) {
                                                 : config.max_position_embeddings);
   const double low = std::max(std::floor(yarn_pair(s.beta_fast, original, config)), 0.0);
   double high = std::min(std::ceil(yarn_pair(s.beta_slow, original, config)),
-                         static_cast<double>(config.head_dim - 1));
+                         static_cast<double>(turned_elements(config) - 1));
   if (low == high) high += 0.001;
   for (size_t i = 0; i < frequencies.inverse.size(); ++i) {
     const double ramp = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
@@ -47,8 +51,9 @@ void scale_yarn(RotaryFrequencies& frequencies, const ModelConfig& config) {
 RotaryFrequencies rotary_frequencies(const ModelConfig& config) {
   RotaryFrequencies out;
   const RopeScaling& scaling = config.rope_scaling;
-  for (int64_t i = 0; i < config.head_dim / 2; ++i) {
-    const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(config.head_dim);
+  const int64_t turned = turned_elements(config);
+  for (int64_t i = 0; i < turned / 2; ++i) {
+    const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(turned);
     double inverse = 1 / std::pow(config.rope_theta, exponent);
     if (scaling.type == "linear") inverse /= scaling.factor;
     if (scaling.type == "llama3") inverse = llama3_frequency(inverse, scaling);
@@ -62,6 +67,13 @@ RotaryFrequencies rotary_frequencies(const ModelConfig& config) {
         "\" is not supported; those that are: default, linear, llama3, yarn");
   }
   return out;
+}
+
+RotaryFrequencies local_rotary_frequencies(const ModelConfig& config) {
+  ModelConfig local = config;
+  local.rope_theta = config.rope_local_theta;
+  local.rope_scaling = {};
+  return rotary_frequencies(local);
 }
 
 RotaryTable::RotaryTable(RotaryFrequencies frequencies, at::Device device)

@@ -1,62 +1,11 @@
 #include "trainer/models/transformer.h"
 
-#include <cmath>
-
 #include "trainer/kernels/embedding.h"
 #include "trainer/kernels/head.h"
-#include "trainer/kernels/norm.h"
 #include "trainer/kernels/product.h"
 
 namespace lathe {
 namespace {
-
-struct Maker {
-  at::TensorOptions options;
-
-  Parameter parameter(const std::string& name, at::IntArrayRef shape) const {
-    return {name, at::empty(shape, options).set_requires_grad(true), {}, true};
-  }
-  LinearLayer linear(const std::string& name, int64_t out, int64_t in, bool bias) const {
-    LinearLayer layer{parameter(name + ".weight", {out, in}), {}};
-    if (bias) layer.bias = parameter(name + ".bias", {out});
-    return layer;
-  }
-};
-
-Block make_block(const Maker& make, const std::string& name, const ModelConfig& c,
-                 const TransformerTraits& traits) {
-  const int64_t H = c.hidden_size, I = c.intermediate_size, D = c.head_dim;
-  const int64_t QD = c.num_attention_heads * D, KD = c.num_key_value_heads * D;
-  const std::string attention = name + ".self_attn.", mlp = name + ".mlp.";
-  const double scale =
-      traits.attention_scale > 0 ? traits.attention_scale : 1 / std::sqrt(static_cast<double>(D));
-  return {make.parameter(name + ".input_layernorm.weight", {H}),
-          make.parameter(name + ".post_attention_layernorm.weight", {H}),
-          {D, scale, make.linear(attention + "q_proj", QD, H, traits.qkv_bias),
-           make.linear(attention + "k_proj", KD, H, traits.qkv_bias),
-           make.linear(attention + "v_proj", KD, H, traits.qkv_bias),
-           make.linear(attention + "o_proj", H, QD, traits.output_bias)},
-          {make.linear(mlp + "gate_proj", I, H, traits.mlp_bias),
-           make.linear(mlp + "up_proj", I, H, traits.mlp_bias),
-           make.linear(mlp + "down_proj", H, I, traits.mlp_bias)}};
-}
-
-void check(const ModelConfig& c) {
-  const auto refuse = [](const std::string& what) {
-    throw std::invalid_argument("config.json: " + what);
-  };
-  if (c.vocab_size < 1 || c.hidden_size < 1 || c.intermediate_size < 1 || c.num_hidden_layers < 1 ||
-      c.num_attention_heads < 1 || c.num_key_value_heads < 1) {
-    refuse("sizes must be positive");
-  }
-  if (c.num_attention_heads % c.num_key_value_heads != 0) {
-    refuse("num_attention_heads " + std::to_string(c.num_attention_heads) +
-           " is not a multiple of num_key_value_heads " + std::to_string(c.num_key_value_heads));
-  }
-  if (c.head_dim < 2 || c.head_dim % 2 != 0) {
-    refuse("head_dim " + std::to_string(c.head_dim) + " must be even and positive");
-  }
-}
 
 int64_t longest_document(const std::vector<int64_t>& cu_seqlens) {
   int64_t longest = 0;
@@ -85,67 +34,82 @@ std::pair<at::Tensor, int64_t> continued_positions(const Batch& batch,
   return {at::tensor(positions, at::kLong).to(batch.tokens.device()), limit};
 }
 
+at::Tensor scaled_embedding(const at::Tensor& tokens_T, TransformerParts& parts) {
+  const at::Tensor x_TH = embedding(tokens_T, parts.embedding);
+  if (parts.embedding_scale == 1) return x_TH;
+  // The scale is rounded to the weights' type first, as in the reference.
+  return x_TH * at::scalar_tensor(parts.embedding_scale, x_TH.options());
+}
+
+at::Tensor position_embedding(const at::Tensor& positions_T, int64_t limit, Parameter& table_PH) {
+  if (limit > table_PH.value.size(0)) {
+    throw std::invalid_argument(
+        "a sequence has " + std::to_string(limit) + " tokens but the model has learned " +
+        std::to_string(table_PH.value.size(0)) + " positions; cut the sequences shorter");
+  }
+  return embedding(positions_T, table_PH);
+}
+
 }  // namespace
 
-Transformer::Transformer(const ModelConfig& config, const TransformerTraits& traits,
-                         at::ScalarType dtype, at::Device device)
-    : config_(config), rotary_(rotary_frequencies(config), device) {
-  check(config);
-  const Maker make{at::TensorOptions().dtype(dtype).device(device)};
-  embedding_ = make.parameter("model.embed_tokens.weight", {config.vocab_size, config.hidden_size});
-  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    blocks_.push_back(make_block(make, "model.layers." + std::to_string(i), config, traits));
-  }
-  norm_ = make.parameter("model.norm.weight", {config.hidden_size});
-  if (!config.tie_word_embeddings) {
-    head_ = make.parameter("lm_head.weight", {config.vocab_size, config.hidden_size});
-  }
+Transformer::Transformer(const ModelConfig& config, TransformerParts parts)
+    : config_(config), parts_(std::move(parts)) {
+  const at::Device device = parts_.embedding.value.device();
+  if (parts_.rotary) rotary_.emplace(*parts_.rotary, device);
+  if (parts_.local_rotary) local_rotary_.emplace(*parts_.local_rotary, device);
 }
 
 std::vector<Parameter*> Transformer::parameters() {
-  std::vector<Parameter*> all{&embedding_};
-  for (Block& block : blocks_) block.list(all);
-  all.push_back(&norm_);
-  if (head_) all.push_back(&*head_);
+  std::vector<Parameter*> all{&parts_.embedding};
+  if (parts_.positions) all.push_back(&*parts_.positions);
+  for (Block& block : parts_.blocks) block.list(all);
+  parts_.norm.list(all);
+  if (parts_.head) all.push_back(&*parts_.head);
   return all;
 }
 
 // The residual stream x and what the last part wants added to it travel apart, so that each
-// addition is one pass with the norm that follows it.
-at::Tensor Transformer::run(const at::Tensor& tokens_T, const Documents& documents,
-                            std::vector<at::Tensor>* states) {
-  const double eps = config_.rms_norm_eps;
-  at::Tensor x_TH = embedding(tokens_T, embedding_), delta_TH, normed_TH;
-  const auto add_and_norm = [&](Parameter& weight) {
-    if (!delta_TH.defined()) {
-      normed_TH = rms_norm(x_TH, weight, eps);
-    } else {
-      const AddedAndNormed next = add_rms_norm(x_TH, delta_TH, weight, eps);
-      x_TH = next.sum_TH;
-      normed_TH = next.normed_TH;
-    }
+// addition is one pass with the norm that follows it. All positions are below `limit`.
+at::Tensor Transformer::run(const Batch& batch, const at::Tensor& positions_T, int64_t limit,
+                            std::span<KvCache* const> caches, std::vector<at::Tensor>* states) {
+  const auto angles = [&](std::optional<RotaryTable>& table) {
+    return table ? table->at(positions_T, limit) : RotaryAngles{};
   };
-  for (size_t i = 0; i < blocks_.size(); ++i) {
-    add_and_norm(blocks_[i].attention_norm);
+  const Documents documents{batch.cu_seqlens, angles(rotary_), angles(local_rotary_), caches};
+  at::Tensor x_TH = scaled_embedding(batch.tokens, parts_), delta_TH;
+  if (parts_.positions) x_TH = x_TH + position_embedding(positions_T, limit, *parts_.positions);
+  const auto add_and_norm = [&](NormLayer* norm) {
+    if (!delta_TH.defined()) return norm != nullptr ? (*norm)(x_TH) : x_TH;
+    if (norm == nullptr) return x_TH = x_TH + delta_TH;
+    const AddedAndNormed next = norm->add(x_TH, delta_TH);
+    x_TH = next.sum_TH;
+    return next.normed_TH;
+  };
+  const auto add_before = [&](std::optional<NormLayer>& norm) {
+    return add_and_norm(norm ? &*norm : nullptr);
+  };
+  const auto after = [](std::optional<NormLayer>& norm, const at::Tensor& y_TH) {
+    return norm ? (*norm)(y_TH) : y_TH;
+  };
+  int64_t layer = 0;
+  for (Block& block : parts_.blocks) {
+    const at::Tensor attention_in_TH = add_before(block.before_attention);
     if (states != nullptr) states->push_back(x_TH);
-    delta_TH = blocks_[i].attention(normed_TH, documents, static_cast<int64_t>(i));
-    add_and_norm(blocks_[i].mlp_norm);
-    delta_TH = blocks_[i].mlp(normed_TH);
+    delta_TH = after(block.after_attention, block.attention(attention_in_TH, documents, layer++));
+    delta_TH = after(block.after_mlp, block.mlp(add_before(block.before_mlp)));
   }
-  add_and_norm(norm_);
+  const at::Tensor normed_TH = add_and_norm(&parts_.norm);
   if (states != nullptr) states->insert(states->end(), {x_TH, normed_TH});
   return normed_TH;
 }
 
 at::Tensor Transformer::hidden(const Batch& batch) {
-  const RotaryAngles angles = rotary_.at(batch.positions, longest_document(batch.cu_seqlens));
-  return run(batch.tokens, {batch.cu_seqlens, angles, {}}, nullptr);
+  return run(batch, batch.positions, longest_document(batch.cu_seqlens), {}, nullptr);
 }
 
 std::vector<at::Tensor> Transformer::hidden_states(const Batch& batch) {
   std::vector<at::Tensor> states;
-  const RotaryAngles angles = rotary_.at(batch.positions, longest_document(batch.cu_seqlens));
-  run(batch.tokens, {batch.cu_seqlens, angles, {}}, &states);
+  run(batch, batch.positions, longest_document(batch.cu_seqlens), {}, &states);
   return states;
 }
 
@@ -157,8 +121,7 @@ at::Tensor Transformer::hidden(const Batch& batch, std::span<KvCache* const> cac
   }
   if (caches.empty()) return hidden(batch);
   const auto [positions, limit] = continued_positions(batch, caches);
-  const at::Tensor out =
-      run(batch.tokens, {batch.cu_seqlens, rotary_.at(positions, limit), caches}, nullptr);
+  const at::Tensor out = run(batch, positions, limit, caches, nullptr);
   for (size_t d = 0; d < caches.size(); ++d) {
     caches[d]->length += batch.cu_seqlens[d + 1] - batch.cu_seqlens[d];
   }
@@ -166,12 +129,14 @@ at::Tensor Transformer::hidden(const Batch& batch, std::span<KvCache* const> cac
 }
 
 at::Tensor Transformer::log_probs(const at::Tensor& hidden_NH, const at::Tensor& targets_N) {
-  return head_log_probs(hidden_NH, head(), targets_N);
+  return head_log_probs(hidden_NH, head(), targets_N, {.softcap = parts_.logit_softcap});
 }
 
 at::Tensor Transformer::logits(const at::Tensor& hidden_NH) {
   const at::NoGradGuard no_grad;
-  return product(hidden_NH, head().value).to(at::kFloat);
+  at::Tensor logits_NV = product(hidden_NH, head().value);
+  cap_logits(logits_NV, parts_.logit_softcap);
+  return logits_NV.to(at::kFloat);
 }
 
 }  // namespace lathe

@@ -1,21 +1,15 @@
 #pragma once
 
 #include "trainer/model.h"
-#include "trainer/models/blocks.h"
+#include "trainer/models/parts.h"
 
 // The decoder that all families are: embedding, blocks on a residual stream, last norm, vocabulary
-// head. A family says by its traits where it differs.
+// head. A family says by the parts where it differs.
 namespace lathe {
-
-struct TransformerTraits {
-  bool qkv_bias = false, output_bias = false, mlp_bias = false;
-  double attention_scale = 0;  // 0: 1 / sqrt(head_dim)
-};
 
 class Transformer final : public Model {
  public:
-  Transformer(const ModelConfig& config, const TransformerTraits& traits, at::ScalarType dtype,
-              at::Device device);
+  Transformer(const ModelConfig& config, TransformerParts parts);
   Transformer(const Transformer&) = delete;
 
   const ModelConfig& config() const override { return config_; }
@@ -29,15 +23,13 @@ class Transformer final : public Model {
   std::vector<at::Tensor> hidden_states(const Batch& batch);
 
  private:
-  at::Tensor run(const at::Tensor& tokens_T, const Documents& documents,
-                 std::vector<at::Tensor>* states);
-  Parameter& head() { return config_.tie_word_embeddings ? embedding_ : *head_; }
+  at::Tensor run(const Batch& batch, const at::Tensor& positions_T, int64_t limit,
+                 std::span<KvCache* const> caches, std::vector<at::Tensor>* states);
+  Parameter& head() { return parts_.head ? *parts_.head : parts_.embedding; }
 
   ModelConfig config_;
-  RotaryTable rotary_;
-  Parameter embedding_, norm_;     // [V, H], [H]
-  std::optional<Parameter> head_;  // [V, H]; absent when tied
-  std::vector<Block> blocks_;
+  TransformerParts parts_;
+  std::optional<RotaryTable> rotary_, local_rotary_;
 };
 
 }  // namespace lathe

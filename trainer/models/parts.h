@@ -1,0 +1,48 @@
+#pragma once
+
+#include "trainer/models/blocks.h"
+
+// What a family builds a Transformer from, and the making of it in the layout that most families
+// share: Llama's names and order.
+namespace lathe {
+
+struct TransformerParts {
+  Parameter embedding;  // [V, H]
+  double embedding_scale = 1;
+  std::optional<Parameter> positions;  // [positions, H]: learned ones, added to the embedding
+  std::vector<Block> blocks;
+  NormLayer norm;
+  std::optional<Parameter> head;  // [V, H]; absent when tied
+  double logit_softcap = 0;       // 0: none
+  std::optional<RotaryFrequencies> rotary, local_rotary;
+};
+
+// std::invalid_argument for sizes that cannot be.
+void check_sizes(const ModelConfig& config);
+
+// Tensors of the model's type and device, undefined-valued.
+struct PartMaker {
+  at::TensorOptions options;
+
+  Parameter parameter(const std::string& name, at::IntArrayRef shape) const;
+  LinearLayer linear(const std::string& name, int64_t out, int64_t in, bool bias) const;
+  NormLayer norm(const std::string& name, int64_t width, const RmsNorm& options) const;
+};
+
+// Where a family differs from Llama. What config.json says of single layers is in the config.
+struct DecoderTraits {
+  bool qkv_bias = false, output_bias = false, mlp_bias = false;
+  bool fused = false;  // qkv_proj and gate_up_proj
+  enum class QkNorm { kNone, kHead, kWhole } qk_norm = QkNorm::kNone;
+  enum class Norms { kBefore, kAfter, kBoth } norms = Norms::kBefore;
+  double norm_offset = 0;
+  Activation activation = Activation::kSilu;
+  double attention_scale = 0;  // 0: 1 / sqrt(head_dim)
+  double embedding_scale = 1;
+};
+
+// std::invalid_argument for sizes that cannot be.
+TransformerParts decoder_parts(const ModelConfig& config, const DecoderTraits& traits,
+                               at::ScalarType dtype, at::Device device);
+
+}  // namespace lathe
