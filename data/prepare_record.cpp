@@ -20,9 +20,11 @@ PreparedRecord prepare_text(const TextRecord& record, const PrepareOptions& opti
 }
 
 PreparedRecord prepare_chat(const ChatRecord& record, const PrepareOptions& options,
-                            const Tokenizer& tokenizer) {
-  const Rendered rendered = render_chat(options.chat_template, record.messages, false);
-  MaskedIds masked = tokenize_chat(tokenizer, rendered, options.assistant_only_loss);
+                            const Tokenizer& tokenizer, const ChatFormat& format) {
+  const bool mark = options.assistant_only_loss;
+  RenderedChat rendered = format.render(record.conversation, false, mark);
+  if (mark) drop_untrained(record.conversation, rendered);
+  MaskedIds masked = tokenize_chat(tokenizer, rendered, mark);
   PreparedRecord prepared;
   prepared.ids = std::move(masked.ids);
   prepared.mask = std::move(masked.mask);
@@ -52,12 +54,12 @@ int64_t PreparedRecord::targets() const {
 }
 
 PreparedRecord prepare_record(const Record& record, const PrepareOptions& options,
-                              const Tokenizer& tokenizer) {
+                              const Tokenizer& tokenizer, const std::optional<ChatFormat>& format) {
   PreparedRecord prepared;
   if (const auto* text = std::get_if<TextRecord>(&record.content))
     prepared = prepare_text(*text, options, tokenizer);
   if (const auto* chat = std::get_if<ChatRecord>(&record.content))
-    prepared = prepare_chat(*chat, options, tokenizer);
+    prepared = prepare_chat(*chat, options, tokenizer, format.value());
   if (const auto* tokens = std::get_if<TokenRecord>(&record.content))
     prepared = prepare_tokens(*tokens, tokenizer);
   const auto most = static_cast<size_t>(options.max_length);

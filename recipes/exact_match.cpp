@@ -17,7 +17,7 @@ std::vector<Item> read_items(const std::string& path) {
   CorpusFile file(path, Shape::kMessages);
   std::vector<Item> items;
   while (const std::optional<Record> record = file.next()) {
-    std::vector<Message> messages = std::get<ChatRecord>(record->content).messages;
+    std::vector<Message> messages = std::get<ChatRecord>(record->content).conversation.messages;
     if (messages.empty() || messages.back().role != "assistant") {
       throw std::invalid_argument(fmt::format("{}:{}: messages: the last turn is not the assistant's; exact match needs the "
                                               "expected answer there",
@@ -37,13 +37,13 @@ std::string answer_text(const Tokenizer& tokenizer, const GenerateResult& result
 
 }  // namespace
 
-ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::string& path, const std::string& chat_template,
+ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::string& path, const ChatFormat& format,
                        Mesh& mesh) {
   const std::vector<Item> items = read_items(path);
   std::vector<GenerateRequest> requests;
   std::vector<const Item*> mine;
   for (size_t i = mesh.dp().rank(); i < items.size(); i += mesh.dp().size()) {
-    const Rendered rendered = render_chat(chat_template, items[i].prompt, /*generation_prompt=*/true);
+    const RenderedChat rendered = format.render({items[i].prompt}, /*generation_prompt=*/true);
     const std::vector<int32_t> ids = tokenizer.encode(rendered.text, /*add_special_tokens=*/false);
     GenerateRequest request{.prompt = {ids.begin(), ids.end()}, .options = {}};
     request.options.max_new_tokens = 8 + 2 * std::ssize(tokenizer.encode(items[i].expected, false));

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenize/chat.h"
+#include "data/tokenize/chat_format.h"
 #include "data/tokenize/tokenizer.h"
 #include "parallel/mesh.h"
 #include "trainer/model.h"
@@ -23,7 +23,7 @@ struct ExactMatch {
 
 // path: JSON lines of messages, each ending with an assistant turn, which is the expected answer. Ranks share the work;
 // every rank gets the same counts, rank 0 the samples.
-ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::string& path, const std::string& chat_template,
+ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::string& path, const ChatFormat& format,
                        Mesh& mesh);
 
 }  // namespace lathe

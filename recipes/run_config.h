@@ -49,7 +49,7 @@ struct DataSection {
   std::string packing = "bfd";
   bool shuffle = true;
   bool assistant_only_loss = true;
-  std::string chat_template = "chatml";
+  std::string chat_template = "auto";
   bool append_eos = true;
   std::string exact_match;
   std::string cache_dir;
@@ -65,7 +65,9 @@ void fields(V& v, DataSection& c) {
     one_of({"true", "false", "bfd", "wrapped"}));
   v("shuffle", c.shuffle, "another order of rows in every epoch");
   v("assistant_only_loss", c.assistant_only_loss, "train on what the assistant says only");
-  v("chat_template", c.chat_template, "how a conversation becomes text", one_of({"chatml"}));
+  v("chat_template", c.chat_template, 
+    "how a conversation becomes text; auto: the tokenizer folder's own template, else chatml; or chatml, llama2, llama3, "
+    "mistral, gemma, phi3, zephyr, alpaca, or the path of a .jinja file");
   v("append_eos", c.append_eos, "end every text document with the eos token");
   v("exact_match", c.exact_match,
     "conversations whose last answer is generated before and after training and compared to the letter");

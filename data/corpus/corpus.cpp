@@ -64,8 +64,8 @@ std::string text_of(const dom::element& value, const std::string& field) {
   return std::string(text);
 }
 
-// A string, or a list of text parts [{"type": "text", "text": "..."}] laid end to end (LLaMA-Factory
-// writes "value" for "text").
+// A string, or a list of text parts [{"type": "text", "text": "..."}] laid end to end
+// (LLaMA-Factory writes "value" for "text").
 std::string content_of(const dom::element& value, const std::string& field) {
   dom::array parts;
   if (value.get(parts) != simdjson::SUCCESS) return text_of(value, field);
@@ -107,10 +107,11 @@ ChatRecord parse_messages(const dom::object& object) {
   if (value.get(list) != simdjson::SUCCESS) fault("messages", kind_of(value), "a list of messages");
   ChatRecord record;
   for (const dom::element& item : list) {
-    record.messages.push_back(
-        parse_message(item, fmt::format("messages[{}]", record.messages.size())));
+    std::vector<Message>& messages = record.conversation.messages;
+    messages.push_back(parse_message(item, fmt::format("messages[{}]", messages.size())));
   }
-  if (record.messages.empty()) fault("messages", "an empty list", "at least one message");
+  if (record.conversation.messages.empty())
+    fault("messages", "an empty list", "at least one message");
   return record;
 }
 

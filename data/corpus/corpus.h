@@ -16,7 +16,7 @@ struct TextRecord {
   std::string text;
 };
 struct ChatRecord {
-  std::vector<Message> messages;
+  Conversation conversation;
 };
 struct TokenRecord {
   std::vector<int32_t> input_ids;

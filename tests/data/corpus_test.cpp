@@ -47,7 +47,7 @@ TEST_F(Corpus, ReadsMessages) {
   const auto records = read(
       R"({"messages": [{"role": "user", "content": "hi", "name": "x"}, {"role": "assistant", "content": ""}]})");
   ASSERT_EQ(records.size(), 1U);
-  EXPECT_EQ(std::get<ChatRecord>(records[0].content).messages,
+  EXPECT_EQ(std::get<ChatRecord>(records[0].content).conversation.messages,
             (std::vector<Message>{{"user", "hi"}, {"assistant", ""}}));
 }
 
@@ -55,7 +55,7 @@ TEST_F(Corpus, JoinsTheTextPartsOfAMessage) {
   const auto records = read(
       R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "value": "b"}]}]})");
   ASSERT_EQ(records.size(), 1U);
-  EXPECT_EQ(std::get<ChatRecord>(records[0].content).messages,
+  EXPECT_EQ(std::get<ChatRecord>(records[0].content).conversation.messages,
             (std::vector<Message>{{"user", "ab"}}));
   EXPECT_THAT(
       fault(R"({"messages": [{"role": "user", "content": [{"type": "image", "url": "x"}]}]})"),
@@ -116,7 +116,7 @@ TEST_F(Corpus, FaultsNameLineFieldFoundExpected) {
   begins(R"({"messages": [{"role": "user"}]})",
          "a:1: messages[0].content: found no such key, expected a string;");
   begins(R"({"messages": [{"role": "user", "content": [{"type": "text"}]}]})",
-         "a:1: messages[0].content: found a list, expected a string;");
+         "a:1: messages[0].content[0].text: found no such key, expected a string;");
   begins(R"({"messages": [{"role": "", "content": "x"}]})",
          "a:1: messages[0].role: found an empty string,");
   begins(R"({"messages": ["x"]})", "a:1: messages[0]: found a string, expected an object");
