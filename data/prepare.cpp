@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "data/corpus/record_text.h"
 #include "data/corpus/shapes.h"
 #include "data/prepare_record.h"
 #include "data/shards/file.h"
@@ -48,8 +49,6 @@ void run_parallel(int threads, size_t count, const std::function<void(size_t)>& 
   }
 }
 
-bool has_chats(Shape shape) { return shape == Shape::kMessages; }
-
 // What shaped the tokens, as canonical text: what a shape does not use is left out.
 json options_json(const PrepareOptions& options, Shape shape) {
   json object = {{"version", kPrepareVersion},
@@ -57,9 +56,10 @@ json options_json(const PrepareOptions& options, Shape shape) {
                  {"max_length", options.max_length},
                  {"shard_tokens", options.shard_tokens}};
   // The template itself has its own hash.
-  if (has_chats(shape) || shape == Shape::kAuto)
+  if (is_chat(shape) || shape == Shape::kAuto)
     object["assistant_only_loss"] = options.assistant_only_loss;
-  if (shape == Shape::kText || shape == Shape::kAuto) object["append_eos"] = options.append_eos;
+  if (shape == Shape::kText || shape == Shape::kPromptCompletion || shape == Shape::kAuto)
+    object["append_eos"] = options.append_eos;
   return object;
 }
 
@@ -136,7 +136,7 @@ class Preparation {
       shape_ = corpus.shape();
       report_.shape_reason = corpus.reason();
       manifest_.tokenizer_hash = tokenizer_.hash();
-      if (has_chats(shape_)) {
+      if (is_chat(shape_)) {
         format_.emplace(tokenizer_, options_.chat_template);
         manifest_.template_hash = ChatFormat::hash(tokenizer_, options_.chat_template);
       }
@@ -153,9 +153,9 @@ class Preparation {
   // Reads records, tokenises them on all threads, writes them in their order. Returns how many.
   int64_t take_wave(CorpusFile& corpus, const std::string& file) {
     std::vector<Record> records;
-    const int64_t start = corpus.bytes_read();
+    const int64_t start = corpus.text_bytes();
     while (static_cast<int64_t>(records.size()) < kWaveRecords &&
-           corpus.bytes_read() - start < kWaveBytes) {
+           corpus.text_bytes() - start < kWaveBytes) {
       auto record = corpus.next();
       if (!record) break;
       records.push_back(std::move(*record));
@@ -254,10 +254,11 @@ std::string cache_key(const PrepareOptions& options, const Tokenizer& tokenizer)
   for (const std::string& path : options.files) {
     const ReadFile file(path);
     hasher.add(hex16(file.hash(0, file.bytes())));
+    if (is_document_name(path)) hasher.add("document");  // the one name that decides how it is read
   }
   hasher.add(options_json(options, options.shape).dump());
   hasher.add(tokenizer.hash());
-  const bool chats = has_chats(options.shape) || options.shape == Shape::kAuto;
+  const bool chats = is_chat(options.shape) || options.shape == Shape::kAuto;
   hasher.add(chats ? ChatFormat::hash(tokenizer, options.chat_template) : "");
   return hex16(hasher.digest());
 }

@@ -1,3 +1,4 @@
+#include "data/prepare_record.h"
 #include "data/tokenize/chat_format.h"
 
 #include <gmock/gmock.h>
@@ -95,7 +96,7 @@ class ChatOfTrl : public testing::TestWithParam<const char*> {};
 TEST_P(ChatOfTrl, TrainsTheTokensThatTrlTrains) {
   if (!have_shared("fixtures/trl/sft")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const Tokenizer tokenizer(shared_path("fixtures/trl/model"));
-  const ChatFormat format(tokenizer, GetParam());
+  const std::optional<ChatFormat> format(std::in_place, tokenizer, GetParam());
   const Tensors batches(shared_path("fixtures/trl/sft/batches.safetensors"));
   std::ifstream file(shared_path("fixtures/trl/sft/data.jsonl"));
   int num_rows = 0;
@@ -109,7 +110,7 @@ TEST_P(ChatOfTrl, TrainsTheTokensThatTrlTrains) {
         num_answers += talk.messages.back().role == "assistant";
       }
     }
-    RenderedChat rendered = format.render(talk, false, true);
+    RenderedChat rendered = format->render(talk, false, true);
     ASSERT_EQ(rendered.assistant.size(), num_answers);
     rendered.assistant.erase(rendered.assistant.begin(),
                              rendered.assistant.end() - 1);  // earlier answers are prompt here
@@ -119,6 +120,10 @@ TEST_P(ChatOfTrl, TrainsTheTokensThatTrlTrains) {
     const std::vector<int64_t> ids = batches.row(batch + ".input_ids", num_rows % 2);
     const std::vector<int64_t> labels = batches.row(batch + ".labels", num_rows % 2);
     const std::vector<int64_t> there = batches.row(batch + ".attention_mask", num_rows % 2);
+    const PreparedRecord prepared = prepare_record(
+        {ChatRecord{talk, record.at("prompt").size()}, 1}, {.files = {}}, tokenizer, format);
+    ASSERT_EQ(prepared.ids, masked.ids) << line;
+    ASSERT_EQ(prepared.mask, masked.mask) << line;
     ASSERT_EQ(masked.ids.size(), static_cast<size_t>(std::count(there.begin(), there.end(), 1)))
         << line;
     for (size_t i = 0; i < masked.ids.size(); ++i) {
