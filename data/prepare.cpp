@@ -9,11 +9,12 @@
 #include <stdexcept>
 #include <thread>
 
+#include "data/corpus/record_text.h"
 #include "data/corpus/shapes.h"
 #include "data/prepare_record.h"
 #include "data/shards/file.h"
 #include "data/shards/hash.h"
-#include "data/tokenize/chat.h"
+#include "data/tokenize/chat_format.h"
 
 namespace lathe {
 namespace {
@@ -23,7 +24,7 @@ using nlohmann::json;
 
 constexpr int64_t kWaveRecords = 8192, kWaveBytes = 32 << 20;
 constexpr int kPrepareVersion =
-    1;  // raise it when the same input comes to give other tokens: caches are then made anew
+    2;  // raise it when the same input comes to give other tokens: caches are then made anew
 
 // Runs work(0 .. count-1) on the threads; the exception of the lowest index is thrown, whichever
 // thread was first.
@@ -48,30 +49,17 @@ void run_parallel(int threads, size_t count, const std::function<void(size_t)>& 
   }
 }
 
-// What a short conversation renders to decides the hash: a template that changes is another
-// template.
-std::string template_hash(const PrepareOptions& options, Shape shape) {
-  if (shape != Shape::kMessages) return "";
-  const Rendered probe =
-      render_chat(options.chat_template,
-                  {{"user", "a"}, {"assistant", "b"}, {"user", "c"}, {"assistant", "d"}}, false);
-  Hasher hasher;
-  hasher.add(options.chat_template + "\n" + probe.text);
-  for (const auto& [begin, end] : probe.trained) hasher.add(fmt::format("{} {}\n", begin, end));
-  return hex16(hasher.digest());
-}
-
 // What shaped the tokens, as canonical text: what a shape does not use is left out.
 json options_json(const PrepareOptions& options, Shape shape) {
   json object = {{"version", kPrepareVersion},
                  {"shape", shape_name(shape)},
                  {"max_length", options.max_length},
                  {"shard_tokens", options.shard_tokens}};
-  if (shape == Shape::kMessages || shape == Shape::kAuto) {
-    object["chat_template"] = options.chat_template;
+  // The template itself has its own hash.
+  if (is_chat(shape) || shape == Shape::kAuto)
     object["assistant_only_loss"] = options.assistant_only_loss;
-  }
-  if (shape == Shape::kText || shape == Shape::kAuto) object["append_eos"] = options.append_eos;
+  if (shape == Shape::kText || shape == Shape::kPromptCompletion || shape == Shape::kAuto)
+    object["append_eos"] = options.append_eos;
   return object;
 }
 
@@ -148,7 +136,10 @@ class Preparation {
       shape_ = corpus.shape();
       report_.shape_reason = corpus.reason();
       manifest_.tokenizer_hash = tokenizer_.hash();
-      manifest_.template_hash = template_hash(options_, shape_);
+      if (is_chat(shape_)) {
+        format_.emplace(tokenizer_, options_.chat_template);
+        manifest_.template_hash = ChatFormat::hash(tokenizer_, options_.chat_template);
+      }
       manifest_.vocab_size = tokenizer_.vocab_size();
       manifest_.options = options_json(options_, shape_).dump();
     }
@@ -162,9 +153,9 @@ class Preparation {
   // Reads records, tokenises them on all threads, writes them in their order. Returns how many.
   int64_t take_wave(CorpusFile& corpus, const std::string& file) {
     std::vector<Record> records;
-    const int64_t start = corpus.bytes_read();
+    const int64_t start = corpus.text_bytes();
     while (static_cast<int64_t>(records.size()) < kWaveRecords &&
-           corpus.bytes_read() - start < kWaveBytes) {
+           corpus.text_bytes() - start < kWaveBytes) {
       auto record = corpus.next();
       if (!record) break;
       records.push_back(std::move(*record));
@@ -172,7 +163,7 @@ class Preparation {
     std::vector<PreparedRecord> prepared(records.size());
     run_parallel(options_.threads, records.size(), [&](size_t i) {
       try {
-        prepared[i] = prepare_record(records[i], options_, tokenizer_);
+        prepared[i] = prepare_record(records[i], options_, tokenizer_, format_);
       } catch (const std::invalid_argument& fault) {
         throw std::invalid_argument(fmt::format("{}:{}: {}", file, records[i].line, fault.what()));
       }
@@ -239,6 +230,7 @@ class Preparation {
   const Tokenizer& tokenizer_;
   FolderInTheMaking folder_;
   Shape shape_ = Shape::kAuto;
+  std::optional<ChatFormat> format_;  // made when there are conversations
   DatasetManifest manifest_;
   PrepareReport report_;
   std::optional<ShardWriter> writer_;
@@ -262,11 +254,12 @@ std::string cache_key(const PrepareOptions& options, const Tokenizer& tokenizer)
   for (const std::string& path : options.files) {
     const ReadFile file(path);
     hasher.add(hex16(file.hash(0, file.bytes())));
+    if (is_document_name(path)) hasher.add("document");  // the one name that decides how it is read
   }
   hasher.add(options_json(options, options.shape).dump());
   hasher.add(tokenizer.hash());
-  const bool chats = options.shape == Shape::kMessages || options.shape == Shape::kAuto;
-  hasher.add(chats ? template_hash(options, Shape::kMessages) : "");
+  const bool chats = is_chat(options.shape) || options.shape == Shape::kAuto;
+  hasher.add(chats ? ChatFormat::hash(tokenizer, options.chat_template) : "");
   return hex16(hasher.digest());
 }
 

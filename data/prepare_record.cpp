@@ -19,10 +19,41 @@ PreparedRecord prepare_text(const TextRecord& record, const PrepareOptions& opti
   return prepared;
 }
 
-PreparedRecord prepare_chat(const ChatRecord& record, const PrepareOptions& options,
+// The completion begins where the tokens of the prompt and those of the whole part: a token over
+// the border is not the prompt's.
+PreparedRecord with_completion(const std::vector<int32_t>& prompt, std::vector<int32_t> whole) {
+  PreparedRecord prepared;
+  prepared.mask.assign(whole.size(), 1);
+  for (size_t i = 0; i < whole.size() && i < prompt.size() && whole[i] == prompt[i]; ++i)
+    prepared.mask[i] = 0;
+  prepared.ids = std::move(whole);
+  return prepared;
+}
+
+PreparedRecord prepare_pair(const PairRecord& record, const PrepareOptions& options,
                             const Tokenizer& tokenizer) {
-  const Rendered rendered = render_chat(options.chat_template, record.messages, false);
-  MaskedIds masked = tokenize_chat(tokenizer, rendered, options.assistant_only_loss);
+  PreparedRecord whole = prepare_text({record.prompt + record.completion}, options, tokenizer);
+  if (!options.assistant_only_loss) return whole;
+  return with_completion(tokenizer.encode(record.prompt, true), std::move(whole.ids));
+}
+
+PreparedRecord prepare_chat_completion(const ChatRecord& record, const Tokenizer& tokenizer,
+                                       const ChatFormat& format) {
+  Conversation prompt = record.conversation;
+  prompt.messages.resize(record.prompt_messages);
+  const auto ids = [&](const Conversation& conversation, bool generation_prompt) {
+    return tokenizer.encode(format.render(conversation, generation_prompt).text, false);
+  };
+  return with_completion(ids(prompt, true), ids(record.conversation, false));
+}
+
+PreparedRecord prepare_chat(const ChatRecord& record, const PrepareOptions& options,
+                            const Tokenizer& tokenizer, const ChatFormat& format) {
+  const bool mark = options.assistant_only_loss;
+  if (mark && record.prompt_messages > 0) return prepare_chat_completion(record, tokenizer, format);
+  RenderedChat rendered = format.render(record.conversation, false, mark);
+  if (mark) drop_untrained(record.conversation, rendered);
+  MaskedIds masked = tokenize_chat(tokenizer, rendered, mark);
   PreparedRecord prepared;
   prepared.ids = std::move(masked.ids);
   prepared.mask = std::move(masked.mask);
@@ -52,12 +83,14 @@ int64_t PreparedRecord::targets() const {
 }
 
 PreparedRecord prepare_record(const Record& record, const PrepareOptions& options,
-                              const Tokenizer& tokenizer) {
+                              const Tokenizer& tokenizer, const std::optional<ChatFormat>& format) {
   PreparedRecord prepared;
   if (const auto* text = std::get_if<TextRecord>(&record.content))
     prepared = prepare_text(*text, options, tokenizer);
   if (const auto* chat = std::get_if<ChatRecord>(&record.content))
-    prepared = prepare_chat(*chat, options, tokenizer);
+    prepared = prepare_chat(*chat, options, tokenizer, format.value());
+  if (const auto* pair = std::get_if<PairRecord>(&record.content))
+    prepared = prepare_pair(*pair, options, tokenizer);
   if (const auto* tokens = std::get_if<TokenRecord>(&record.content))
     prepared = prepare_tokens(*tokens, tokenizer);
   const auto most = static_cast<size_t>(options.max_length);

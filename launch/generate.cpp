@@ -5,7 +5,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "data/tokenize/chat.h"
+#include "data/tokenize/chat_format.h"
 #include "data/tokenize/tokenizer.h"
 #include "launch/arguments.h"
 #include "launch/exit_codes.h"
@@ -18,10 +18,10 @@
 namespace lathe {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 struct GenerateArguments {
-  std::string model, prompt, input, dtype = "auto", chat_template = "chatml";
+  std::string model, prompt, input, dtype = "auto", chat_template = "auto";
   bool chat = false;
   int64_t max_new_tokens = 128, top_k = 0, seed = 0;
   double temperature = 0, top_p = 1, min_p = 0, repetition_penalty = 1;
@@ -45,20 +45,31 @@ std::vector<int64_t> prompt_ids(const Tokenizer& tokenizer, const std::string& t
   return {ids.begin(), ids.end()};
 }
 
-std::vector<int64_t> chat_ids(const Tokenizer& tokenizer, const std::vector<Message>& messages, const std::string& name) {
-  return prompt_ids(tokenizer, render_chat(name, messages, /*generation_prompt=*/true).text, false);
+std::vector<int64_t> chat_ids(const Tokenizer& tokenizer, const Conversation& conversation, const std::string& name) {
+  const ChatFormat format(tokenizer, name);
+  return prompt_ids(tokenizer, format.render(conversation, /*generation_prompt=*/true).text, false);
 }
 
-std::vector<Message> read_messages(const json& list) {
-  std::vector<Message> messages;
-  for (const json& message : list) messages.push_back({message.at("role"), message.at("content")});
-  return messages;
+// messages, and what else the template may ask for: tools, documents, chat_template_kwargs.
+Conversation read_conversation(const json& record) {
+  Conversation conversation;
+  for (const json& message : record.at("messages")) {
+    const json content = message.value("content", json());
+    conversation.messages.push_back(
+        {.role = message.at("role"), .content = content.is_null() ? "" : content.get<std::string>(), .extra_json = message.dump()});
+  }
+  json variables = record.value("chat_template_kwargs", json::object());
+  for (const char* name : {"tools", "documents"}) {
+    if (record.contains(name)) variables[name] = record[name];
+  }
+  conversation.variables_json = variables.dump();
+  return conversation;
 }
 
 // One line of --input: {"prompt"}, {"messages"} or {"input_ids"}.
 std::vector<int64_t> record_ids(const json& record, const Tokenizer& tokenizer, const std::string& chat_template) {
   if (record.contains("input_ids")) return record["input_ids"].get<std::vector<int64_t>>();
-  if (record.contains("messages")) return chat_ids(tokenizer, read_messages(record["messages"]), chat_template);
+  if (record.contains("messages")) return chat_ids(tokenizer, read_conversation(record), chat_template);
   if (record.contains("prompt")) return prompt_ids(tokenizer, record["prompt"].get<std::string>(), true);
   throw std::invalid_argument("found none of `prompt`, `messages`, `input_ids`");
 }
@@ -98,7 +109,7 @@ void answer_file(Model& model, const Tokenizer& tokenizer, const std::vector<Gen
 
 void answer_person(Model& model, const Tokenizer& tokenizer, const GenerateArguments& arguments, const SamplingOptions& options) {
   GenerateRequest request{.prompt = {}, .options = options};
-  request.prompt = arguments.chat ? chat_ids(tokenizer, {{"user", arguments.prompt}}, arguments.chat_template)
+  request.prompt = arguments.chat ? chat_ids(tokenizer, {{{"user", arguments.prompt}}}, arguments.chat_template)
                                   : prompt_ids(tokenizer, arguments.prompt, true);
   StreamDecoder decoder(tokenizer);
   if (!arguments.chat) std::cout << arguments.prompt << std::flush;
@@ -115,7 +126,7 @@ int generate_verb(int argc, char** argv) {
   arguments.option("--prompt", a.prompt, "text to continue; with --chat, a question to answer");
   arguments.option("--input", a.input, "JSON lines with `prompt`, `messages` or `input_ids`");
   arguments.flag("--chat", a.chat, "put --prompt as a user's turn into the chat template");
-  arguments.option("--chat-template", a.chat_template, "chatml");
+  arguments.option("--chat-template", a.chat_template, "auto: the model's own, else chatml; or a built-in name, or a .jinja file");
   arguments.option("--max-new-tokens", a.max_new_tokens, "tokens at most");
   arguments.option("--temperature", a.temperature, "0: greedy");
   arguments.option("--top-k", a.top_k, "sample among the k likeliest; 0: off");

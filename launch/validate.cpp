@@ -5,6 +5,7 @@
 
 #include "data/corpus/corpus.h"
 #include "data/shards/dataset.h"
+#include "data/tokenize/chat_format.h"
 #include "data/tokenize/tokenizer.h"
 #include "launch/arguments.h"
 #include "launch/exit_codes.h"
@@ -32,6 +33,9 @@ void check_model(const RunConfig& config) {
     throw std::invalid_argument(fmt::format("the tokenizer has {} ids but the model only {}; they do not belong together",
                                             tokenizer.vocab_size(), model.vocab_size));
   }
+  const ChatFormat format(tokenizer, config.data.chat_template);
+  say("template", format.name());
+  if (const std::string note = end_of_turn_note(format, tokenizer, model.eos_token_id); !note.empty()) fmt::print("    {}\n", note);
   say("tokenizer", fmt::format("{} ids, hash {}", tokenizer.vocab_size(), tokenizer.hash()));
 }
 

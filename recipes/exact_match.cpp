@@ -9,15 +9,17 @@ namespace lathe {
 namespace {
 
 struct Item {
-  std::vector<Message> prompt;
+  Conversation prompt;
   std::string expected;
 };
 
 std::vector<Item> read_items(const std::string& path) {
-  CorpusFile file(path, Shape::kMessages);
+  CorpusFile file(path);
   std::vector<Item> items;
-  while (const std::optional<Record> record = file.next()) {
-    std::vector<Message> messages = std::get<ChatRecord>(record->content).messages;
+  while (std::optional<Record> record = file.next()) {
+    auto* chat = std::get_if<ChatRecord>(&record->content);
+    if (!chat) throw std::invalid_argument(file.reason() + "; exact match needs conversations or questions and answers");
+    std::vector<Message>& messages = chat->conversation.messages;
     if (messages.empty() || messages.back().role != "assistant") {
       throw std::invalid_argument(fmt::format("{}:{}: messages: the last turn is not the assistant's; exact match needs the "
                                               "expected answer there",
@@ -25,7 +27,7 @@ std::vector<Item> read_items(const std::string& path) {
     }
     Item item{.prompt = {}, .expected = messages.back().content};
     messages.pop_back();
-    item.prompt = std::move(messages);
+    item.prompt = std::move(chat->conversation);
     items.push_back(std::move(item));
   }
   return items;
@@ -37,13 +39,13 @@ std::string answer_text(const Tokenizer& tokenizer, const GenerateResult& result
 
 }  // namespace
 
-ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::string& path, const std::string& chat_template,
+ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::string& path, const ChatFormat& format,
                        Mesh& mesh) {
   const std::vector<Item> items = read_items(path);
   std::vector<GenerateRequest> requests;
   std::vector<const Item*> mine;
   for (size_t i = mesh.dp().rank(); i < items.size(); i += mesh.dp().size()) {
-    const Rendered rendered = render_chat(chat_template, items[i].prompt, /*generation_prompt=*/true);
+    const RenderedChat rendered = format.render(items[i].prompt, /*generation_prompt=*/true);
     const std::vector<int32_t> ids = tokenizer.encode(rendered.text, /*add_special_tokens=*/false);
     GenerateRequest request{.prompt = {ids.begin(), ids.end()}, .options = {}};
     request.options.max_new_tokens = 8 + 2 * std::ssize(tokenizer.encode(items[i].expected, false));
@@ -57,7 +59,7 @@ ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::stri
     const std::string answer = answer_text(tokenizer, results[i]);
     match.right += answer == mine[i]->expected;
     if (match.samples.size() < 3) {
-      match.samples.push_back({mine[i]->prompt.back().content, mine[i]->expected, answer});
+      match.samples.push_back({mine[i]->prompt.messages.back().content, mine[i]->expected, answer});
     }
   }
   at::Tensor counts = at::tensor({match.right, static_cast<int64_t>(results.size())}, at::kLong).to(mesh.device());

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenize/chat.h"
+#include "data/tokenize/chat_format.h"
 #include "data/tokenize/tokenizer.h"
 #include "parallel/mesh.h"
 #include "trainer/model.h"
@@ -21,9 +21,9 @@ struct ExactMatch {
   double percent() const { return total == 0 ? 0 : 100.0 * static_cast<double>(right) / static_cast<double>(total); }
 };
 
-// path: JSON lines of messages, each ending with an assistant turn, which is the expected answer. Ranks share the work;
+// path: conversations or questions and answers, each ending with an assistant turn, which is the expected answer. Ranks share the work;
 // every rank gets the same counts, rank 0 the samples.
-ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::string& path, const std::string& chat_template,
+ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::string& path, const ChatFormat& format,
                        Mesh& mesh);
 
 }  // namespace lathe

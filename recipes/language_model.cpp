@@ -30,6 +30,13 @@ void say_start(const RunConfig& config, Model& model, const Loader& loader, Mesh
                            100 * report.waste, loader.steps_per_epoch()));
 }
 
+// Conversations in the data: will the model stop where its turns end?
+void say_end_of_turn(const ChatFormat& format, const Datasets& train, const Tokenizer& tokenizer, Model& model, Metrics& metrics) {
+  const bool chats = std::any_of(train.begin(), train.end(), [](const auto& d) { return !d->manifest().template_hash.empty(); });
+  const std::string note = chats ? end_of_turn_note(format, tokenizer, model.config().eos_token_id) : "";
+  if (!note.empty()) metrics.note(note);
+}
+
 void say_match(const ExactMatch& before, const ExactMatch& after, Metrics& metrics) {
   for (const AnswerSample& sample : after.samples) {
     metrics.note(fmt::format("  question  {}\n  answer    {}\n  expected  {}\n", sample.question, sample.answer, sample.expected));
@@ -68,6 +75,8 @@ int train_language_model(RunContext run) {
                                          .ranks = mesh.world().size()});
   }
   say_start(config, *model, loader, mesh, metrics);
+  const ChatFormat format(tokenizer, config.data.chat_template);
+  say_end_of_turn(format, train, tokenizer, *model, metrics);
 
   Trainer trainer({.mesh = mesh,
                    .model = *model,
@@ -86,7 +95,7 @@ int train_language_model(RunContext run) {
                    .config = run.fingerprint,
                    .stop_requested = &run.stop_requested});
   const auto answers = [&] {
-    return exact_match(*model, tokenizer, config.data.exact_match, config.data.chat_template, mesh);
+    return exact_match(*model, tokenizer, config.data.exact_match, format, mesh);
   };
   const ExactMatch before = config.data.exact_match.empty() ? ExactMatch{} : answers();
   if (trainer.run() == Trainer::End::kStopped) return 75;

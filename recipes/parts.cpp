@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "data/corpus/corpus.h"
 #include "data/prepare.h"
 #include "trainer/hf_folder.h"
 #include "trainer/kernels/cpu_features.h"
@@ -13,13 +14,6 @@ namespace lathe {
 namespace {
 
 namespace fs = std::filesystem;
-
-Shape shape_of(const std::string& name) {
-  if (name == "text") return Shape::kText;
-  if (name == "messages") return Shape::kMessages;
-  if (name == "tokens") return Shape::kTokens;
-  return Shape::kAuto;
-}
 
 Packing packing_of(const std::string& name) {
   if (name == "false") return Packing::kOff;
@@ -84,7 +78,7 @@ std::unique_ptr<Model> make_or_load_model(const RunConfig& config, at::Device de
 PrepareOptions prepare_options(const RunConfig& config, const DataSource& source) {
   PrepareOptions options;
   options.files = expand_paths(source.path);
-  options.shape = shape_of(source.shape);
+  options.shape = shape_named(source.shape);
   options.chat_template = config.data.chat_template;
   options.assistant_only_loss = config.data.assistant_only_loss;
   options.append_eos = config.data.append_eos;

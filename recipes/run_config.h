@@ -38,9 +38,10 @@ struct DataSource {
 
 template <class V>
 void fields(V& v, DataSource& c) {
-  v("path", c.path, "file, glob, folder of *.jsonl, or a dataset folder made by prepare");
+  v("path", c.path, "file (.jsonl, .json, .txt; also .gz, .zst), glob, folder of them, or a dataset folder made by prepare");
   v("weight", c.weight, "times each document is taken per epoch", above(0));
-  v("shape", c.shape, "keys of the records", one_of({"auto", "text", "messages", "tokens"}));
+  v("shape", c.shape, "keys of the records; auto: told by the first record, and said",
+    one_of({"auto", "text", "messages", "tokens", "prompt_completion", "query_response", "alpaca", "sharegpt"}));
 }
 
 struct DataSection {
@@ -49,7 +50,7 @@ struct DataSection {
   std::string packing = "bfd";
   bool shuffle = true;
   bool assistant_only_loss = true;
-  std::string chat_template = "chatml";
+  std::string chat_template = "auto";
   bool append_eos = true;
   std::string exact_match;
   std::string cache_dir;
@@ -64,8 +65,10 @@ void fields(V& v, DataSection& c) {
   v("packing", c.packing, "true or bfd: best fit decreasing; false: one document per row; wrapped: concatenate and cut",
     one_of({"true", "false", "bfd", "wrapped"}));
   v("shuffle", c.shuffle, "another order of rows in every epoch");
-  v("assistant_only_loss", c.assistant_only_loss, "train on what the assistant says only");
-  v("chat_template", c.chat_template, "how a conversation becomes text", one_of({"chatml"}));
+  v("assistant_only_loss", c.assistant_only_loss, "train only on what the assistant says, or on the completion; false: on all tokens");
+  v("chat_template", c.chat_template, 
+    "how a conversation becomes text; auto: the tokenizer folder's own template, else chatml; or chatml, llama2, llama3, "
+    "mistral, gemma, phi3, zephyr, alpaca, or the path of a .jinja file");
   v("append_eos", c.append_eos, "end every text document with the eos token");
   v("exact_match", c.exact_match,
     "conversations whose last answer is generated before and after training and compared to the letter");

@@ -1,11 +1,7 @@
 #include "data/corpus/lines.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
@@ -17,20 +13,6 @@ constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 }  // namespace
 
-LineReader::LineReader(std::string path) : path_(std::move(path)) {
-  fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd_ < 0)
-    throw std::invalid_argument(fmt::format("{}: can not open: {}", path_, std::strerror(errno)));
-  struct stat status;
-  if (::fstat(fd_, &status) != 0 || S_ISDIR(status.st_mode)) {
-    ::close(fd_);
-    throw std::invalid_argument(path_ + ": is a folder, expected a file of JSON lines");
-  }
-  total_ = status.st_size;
-}
-
-LineReader::~LineReader() { ::close(fd_); }
-
 bool LineReader::fill() {
   if (over_) return false;
   if (begin_ > 0) {
@@ -39,15 +21,9 @@ bool LineReader::fill() {
     begin_ = 0;
   }
   if (buffer_.size() < end_ + kReadBytes) buffer_.resize(end_ + kReadBytes);
-  ssize_t got = 0;
-  do {
-    got = ::read(fd_, buffer_.data() + end_, kReadBytes);
-  } while (got < 0 && errno == EINTR);
-  if (got < 0)
-    throw std::runtime_error(fmt::format("{}: can not read: {}", path_, std::strerror(errno)));
+  const size_t got = file_.read(buffer_.data() + end_, kReadBytes);
   over_ = got == 0;
-  end_ += static_cast<size_t>(got);
-  read_ += got;
+  end_ += got;
   return !over_;
 }
 
@@ -63,7 +39,7 @@ std::optional<std::string_view> LineReader::next() {
       throw std::invalid_argument(
           fmt::format("{}:{}: the line is longer than {} bytes; expected one JSON object per line, "
                       "each shorter than that",
-                      path_, line_ + 1, kMostLineBytes));
+                      file_.path(), line_ + 1, kMostLineBytes));
     }
     if (newline || !fill()) break;
   }

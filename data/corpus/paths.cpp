@@ -10,11 +10,21 @@
 namespace lathe {
 namespace {
 
+bool has_kind(std::string_view path, std::string_view kind) {
+  for (const std::string_view packed : {".gz", ".zst"}) {
+    if (path.ends_with(packed)) path.remove_suffix(packed.size());
+  }
+  return path.ends_with(kind);
+}
+
 std::vector<std::string> files_of_folder(const std::string& folder) {
   std::vector<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.is_regular_file() && entry.path().extension() == ".jsonl")
-      files.push_back(entry.path().string());
+  for (const char* kind : {".jsonl", ".json", ".txt"}) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      if (entry.is_regular_file() && has_kind(entry.path().native(), kind))
+        files.push_back(entry.path().string());
+    }
+    if (!files.empty()) break;
   }
   return files;
 }
@@ -35,7 +45,8 @@ std::vector<std::string> expand_paths(const std::string& pattern) {
   std::vector<std::string> files;
   if (std::filesystem::is_directory(pattern)) {
     files = files_of_folder(pattern);
-    if (files.empty()) throw std::invalid_argument(pattern + ": the folder holds no *.jsonl file");
+    if (files.empty())
+      throw std::invalid_argument(pattern + ": the folder holds no *.jsonl, *.json or *.txt file");
   } else if (std::filesystem::exists(pattern)) {
     files = {pattern};
   } else {

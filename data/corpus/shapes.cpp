@@ -1,97 +1,185 @@
 #include "data/corpus/shapes.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
+#include <stdexcept>
+
+#include "data/corpus/parsers.h"
 
 namespace lathe {
 namespace {
 
-bool has(const std::vector<std::string>& keys, std::string_view key) {
-  return std::find(keys.begin(), keys.end(), key) != keys.end();
+template <size_t N>
+Keys those_of(const Keys& keys, const std::string_view (&names)[N]) {
+  Keys found;
+  for (const std::string_view name : names) {
+    if (has(keys, name)) found.emplace_back(name);
+  }
+  return found;
 }
 
-// Shapes of other tools that are close to ours, by the two keys that tell them.
+// Pairs that say which answer is better, or whether one is good: to train on all of them alike
+// would teach what is to be avoided.
+bool is_preference(const Keys& keys) {
+  if (has(keys, "chosen") && has(keys, "rejected")) return true;
+  const bool talk = has(keys, "messages") || has(keys, "conversations") ||
+                    (has(keys, "prompt") && has(keys, "completion"));
+  return talk && (has(keys, "label") || has(keys, "kto_tag"));
+}
+
+bool fits_text(const Keys& keys) { return has(keys, "text"); }
+bool fits_tokens(const Keys& keys) { return has(keys, "input_ids"); }
+bool fits_messages(const Keys& keys) { return has(keys, "messages") && !is_preference(keys); }
+bool fits_sharegpt(const Keys& keys) {
+  return (has(keys, "conversations") || has(keys, "conversation")) && !is_preference(keys);
+}
+bool fits_prompt_completion(const Keys& keys) {
+  return has(keys, "prompt") && has(keys, "completion") && !is_preference(keys);
+}
+bool fits_alpaca(const Keys& keys) {
+  return has(keys, "instruction") && (has(keys, "output") || has(keys, "response")) &&
+         !is_preference(keys);
+}
+// The last resort: the names are common words.
+bool fits_query_response(const Keys& keys) {
+  return !fits_prompt_completion(keys) && !fits_alpaca(keys) && !is_preference(keys) &&
+         !those_of(keys, kQueryNames).empty() && !those_of(keys, kResponseNames).empty();
+}
+
+// What other tools write that is close to ours, by the two keys that tell it.
 struct Foreign {
   std::string_view first, second, name, advice;
 };
-
-constexpr std::string_view kPair =
-    R"(write {"messages": [{"role": "user", "content": <%1>}, {"role": "assistant", "content": <%2>}]})";
 constexpr std::array kForeign{
-    Foreign{"question", "answer", "messages (question and answer)", kPair},
-    Foreign{"prompt", "completion", "messages (prompt and completion)", kPair},
-    Foreign{"prompt", "response", "messages (prompt and response)", kPair},
-    Foreign{"query", "response", "messages (query and response)", kPair},
-    Foreign{"instruction", "output", "messages (Alpaca)", kPair},
-    Foreign{"instruction", "response", "messages (instruction and response)", kPair},
-    Foreign{"chosen", "rejected", "messages (preference pairs)",
-            R"(write {"messages": <chosen>} to train on what was chosen)"},
-    Foreign{
-        "conversations", "conversations", "messages (ShareGPT)",
-        R"(rename conversations to messages, from to role, value to content, human to user, gpt to assistant)"},
-    Foreign{"conversation", "conversation", "messages", "rename conversation to messages"},
+    Foreign{"chosen", "rejected", "preference pairs",
+            "train on them with a preference recipe, or write {\"messages\": <chosen>} to train on "
+            "what was chosen"},
+    Foreign{"messages", "label", "unpaired preferences",
+            "keep the records that are labelled true, without the label, to train on them"},
+    Foreign{"prompt", "label", "unpaired preferences",
+            "keep the records that are labelled true, without the label, to train on them"},
+    Foreign{"conversations", "kto_tag", "unpaired preferences",
+            "keep the records that are tagged true, without the tag, to train on them"},
+    Foreign{"instruction", "instances", "alpaca",
+            "write one record {\"instruction\": ..., \"input\": ..., \"output\": ...} for each of "
+            "the instances"},
     Foreign{"tokens", "tokens", "tokens", "rename tokens to input_ids"},
     Foreign{"content", "content", "text", "rename content to text"},
 };
 
-std::string fill_in(std::string_view advice, const Foreign& foreign) {
-  std::string text(advice);
-  if (const size_t at = text.find("%1"); at != text.npos) text.replace(at, 2, foreign.first);
-  if (const size_t at = text.find("%2"); at != text.npos) text.replace(at, 2, foreign.second);
-  return text;
-}
-
 }  // namespace
 
+const std::vector<ShapeEntry>& shape_table() {
+  static const std::vector<ShapeEntry> table{
+      {Shape::kText, "text", R"({"text": "..."})", fits_text, parse_text},
+      {Shape::kMessages, "messages", R"({"messages": [{"role": "...", "content": "..."}, ...]})",
+       fits_messages, parse_messages},
+      {Shape::kTokens, "tokens", R"({"input_ids": [1, 2, ...], "labels": [-100, 2, ...]})",
+       fits_tokens, parse_tokens},
+      {Shape::kPromptCompletion, "prompt_completion",
+       R"({"prompt": "...", "completion": "..."} or lists of messages)", fits_prompt_completion,
+       parse_prompt_completion},
+      {Shape::kQueryResponse, "query_response",
+       R"({"query": "...", "response": "..."} or {"question": "...", "answer": "..."})",
+       fits_query_response, parse_query_response},
+      {Shape::kAlpaca, "alpaca", R"({"instruction": "...", "input": "...", "output": "..."})",
+       fits_alpaca, parse_alpaca},
+      {Shape::kShareGpt, "sharegpt",
+       R"({"conversations": [{"from": "human", "value": "..."}, ...]})", fits_sharegpt,
+       parse_sharegpt},
+  };
+  return table;
+}
+
+const ShapeEntry& shape_entry(Shape shape) {
+  for (const ShapeEntry& entry : shape_table()) {
+    if (entry.shape == shape) return entry;
+  }
+  throw std::logic_error("a shape that is not in the table");
+}
+
+std::vector<std::string_view> shape_names() {
+  std::vector<std::string_view> names{"auto"};
+  for (const ShapeEntry& entry : shape_table()) names.push_back(entry.name);
+  return names;
+}
+
 std::string_view shape_name(Shape shape) {
-  switch (shape) {
-    case Shape::kText:
-      return "text";
-    case Shape::kMessages:
-      return "messages";
-    case Shape::kTokens:
-      return "tokens";
-    case Shape::kAuto:
-      break;
-  }
-  return "auto";
+  return shape == Shape::kAuto ? "auto" : shape_entry(shape).name;
 }
 
-std::string_view shape_sketch(Shape shape) {
-  switch (shape) {
-    case Shape::kText:
-      return R"({"text": "..."})";
-    case Shape::kMessages:
-      return R"({"messages": [{"role": "...", "content": "..."}, ...]})";
-    case Shape::kTokens:
-      return R"({"input_ids": [1, 2, ...], "labels": [-100, 2, ...]})";
-    case Shape::kAuto:
-      break;
+Shape shape_named(std::string_view name) {
+  if (name == "auto") return Shape::kAuto;
+  for (const ShapeEntry& entry : shape_table()) {
+    if (entry.name == name) return entry.shape;
   }
-  return R"({"messages": [...]}, {"text": "..."} or {"input_ids": [...]})";
+  throw std::invalid_argument(
+      fmt::format("shape is `{}`; expected one of {}", name, fmt::join(shape_names(), ", ")));
 }
 
-Shape shape_of(const std::vector<std::string>& keys) {
-  if (has(keys, "input_ids")) return Shape::kTokens;
-  if (has(keys, "messages")) return Shape::kMessages;
-  if (has(keys, "text")) return Shape::kText;
-  return Shape::kAuto;
+bool is_chat(Shape shape) {
+  return shape != Shape::kAuto && shape != Shape::kText && shape != Shape::kTokens;
 }
 
-std::string nearest_shape(const std::vector<std::string>& keys) {
-  if (const Shape shape = shape_of(keys); shape != Shape::kAuto) {
-    return fmt::format("nearest shape: {}, {}", shape_name(shape), shape_sketch(shape));
+Shape detect_shape(const Keys& keys, std::string& reason) {
+  std::vector<const ShapeEntry*> fitting;
+  std::string names;
+  for (const ShapeEntry& entry : shape_table()) {
+    if (!entry.fits(keys)) continue;
+    fitting.push_back(&entry);
+    names += fmt::format("{}{}, {}", names.empty() ? "" : "; ", entry.name, entry.sketch);
   }
+  const std::string found = fmt::format("keys: found {}", list_keys(keys));
+  if (fitting.empty()) {
+    auto shapes = shape_names();
+    shapes.erase(shapes.begin());  // auto
+    throw std::invalid_argument(fmt::format("{}, expected those of one of the shapes {}; {}", found,
+                                            fmt::join(shapes, ", "), nearest_shape(keys)));
+  }
+  if (fitting.size() > 1) {
+    throw std::invalid_argument(fmt::format(
+        "{}, which fit more than one shape ({}); say which with shape: in the list of data", found,
+        names));
+  }
+  const ShapeEntry& entry = *fitting.front();
+  reason = fmt::format("the first record has the keys {}: taken as {}, {}", list_keys(keys),
+                       entry.name, entry.sketch);
+  if (entry.shape == Shape::kQueryResponse) {
+    const Keys queries = those_of(keys, kQueryNames), responses = those_of(keys, kResponseNames);
+    if (queries.size() > 1 || responses.size() > 1) {
+      throw std::invalid_argument(
+          fmt::format("{}, of which {} could be the question and {} the answer; shape: "
+                      "query_response takes {} and {}",
+                      found, list_keys(queries), list_keys(responses), queries[0], responses[0]));
+    }
+    reason += fmt::format("; {} is the question, {} the answer", queries[0], responses[0]);
+  }
+  return entry.shape;
+}
+
+std::string nearest_shape(const Keys& keys) {
   for (const Foreign& foreign : kForeign) {
     if (!has(keys, foreign.first) || !has(keys, foreign.second)) continue;
-    return fmt::format("nearest shape: {}: {}", foreign.name, fill_in(foreign.advice, foreign));
+    const bool taken = std::any_of(shape_table().begin(), shape_table().end(),
+                                   [&](const auto& entry) { return entry.fits(keys); });
+    if (!taken) return fmt::format("nearest shape: {}: {}", foreign.name, foreign.advice);
   }
-  return fmt::format("nearest shape: none of {}", shape_sketch(Shape::kAuto));
+  std::string nearest;
+  for (const ShapeEntry& entry : shape_table()) {
+    if (entry.fits(keys))
+      nearest += fmt::format("{}{}, {}", nearest.empty() ? "" : " or ", entry.name, entry.sketch);
+  }
+  return "nearest shape: " + (nearest.empty() ? "none" : nearest);
 }
 
-std::string list_keys(const std::vector<std::string>& keys) {
+bool has(const Keys& keys, std::string_view key) {
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
+
+std::string list_keys(const Keys& keys) {
   std::string list;
   for (size_t i = 0; i < std::min<size_t>(keys.size(), 8); ++i)
     list += fmt::format("{}\"{}\"", i ? ", " : "", keys[i]);

@@ -5,20 +5,36 @@
 #include <vector>
 
 #include "data/corpus/corpus.h"
+#include "data/corpus/json_fields.h"
 
 // The shapes that records may have, and what people have instead.
 namespace lathe {
 
-std::string_view shape_name(Shape shape);  // text | messages | tokens | auto
-std::string_view shape_sketch(Shape shape);
+using Keys = std::vector<std::string>;
 
-// The shape whose key is among the record's keys (tokens before messages before text), or kAuto.
-Shape shape_of(const std::vector<std::string>& keys);
+// What is known of a shape: all of it stands in one table.
+struct ShapeEntry {
+  Shape shape;
+  std::string_view name, sketch;
+  bool (*fits)(const Keys&);  // whether a record with these keys may be meant
+  RecordContent (*parse)(const json_fields::Object&);
+};
+
+const std::vector<ShapeEntry>& shape_table();  // without kAuto
+const ShapeEntry& shape_entry(Shape shape);    // not kAuto
+std::vector<std::string_view> shape_names();   // auto and those of the table
+std::string_view shape_name(Shape shape);
+bool is_chat(Shape shape);  // whether its records pass a chat template
+
+// The shape of a record with these keys and, in reason, why. Throws std::invalid_argument "keys:
+// found ..., expected ..." when none fits or more than one.
+Shape detect_shape(const Keys& keys, std::string& reason);
 
 // What a record with these keys seems to be and how to turn it into a known shape, for the end of
 // an error message.
-std::string nearest_shape(const std::vector<std::string>& keys);
+std::string nearest_shape(const Keys& keys);
 
-std::string list_keys(const std::vector<std::string>& keys);  // "a", "b", "c"
+bool has(const Keys& keys, std::string_view key);
+std::string list_keys(const Keys& keys);  // "a", "b", "c"
 
 }  // namespace lathe

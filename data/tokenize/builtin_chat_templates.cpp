@@ -16,10 +16,23 @@ struct Builtin {
 // end, with the newline that belongs to it.
 constexpr std::string_view kChatml = R"jinja(
 {%- for message in messages %}
+    {%- if message.role not in ['system', 'user', 'assistant', 'tool'] %}
+        {{- raise_exception('The chatml template knows the roles system, user, assistant and tool, not ' ~ message.role) }}
+    {%- endif %}
     {{- '<|im_start|>' + message.role + '\n' }}
     {%- if message.role == 'assistant' %}
         {%- generation %}
-            {{- message.content + '<|im_end|>\n' }}
+            {%- if message.reasoning_content %}
+                {{- '<think>\n' ~ message.reasoning_content ~ '\n</think>\n\n' }}
+            {%- endif %}
+            {{- message.content or '' }}
+            {%- for call in message.tool_calls or [] %}
+                {%- set function = call.function or call %}
+                {{- ('\n' if message.content or not loop.first) ~ '<tool_call>\n' }}
+                {%- set text = function.arguments if function.arguments is string else function.arguments | tojson %}
+                {{- '{"name": ' ~ function.name | tojson ~ ', "arguments": ' ~ text ~ '}\n</tool_call>' }}
+            {%- endfor %}
+            {{- '<|im_end|>\n' }}
         {%- endgeneration %}
     {%- else %}
         {{- message.content + '<|im_end|>\n' }}
@@ -111,6 +124,8 @@ constexpr std::string_view kPhi3 = R"jinja(
         {%- generation %}
             {{- message.content + '<|end|>\n' }}
         {%- endgeneration %}
+    {%- else %}
+        {{- raise_exception('The phi3 template knows the roles system, user and assistant, not ' ~ message.role) }}
     {%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}
@@ -175,10 +190,16 @@ std::vector<std::string> builtin_chat_template_names() {
   return names;
 }
 
-ChatTemplate builtin_chat_template(std::string_view name) {
+std::optional<std::string_view> builtin_chat_template_source(std::string_view name) {
   for (const Builtin& builtin : kBuiltins) {
-    if (builtin.name == name)
-      return {builtin.source, "built-in chat template " + std::string(name)};
+    if (builtin.name == name) return builtin.source;
+  }
+  return std::nullopt;
+}
+
+ChatTemplate builtin_chat_template(std::string_view name) {
+  if (const auto source = builtin_chat_template_source(name)) {
+    return {*source, "built-in chat template " + std::string(name)};
   }
   std::string known;
   for (const Builtin& builtin : kBuiltins)

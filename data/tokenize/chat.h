@@ -1,38 +1,46 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "data/tokenize/chat_template.h"
 #include "data/tokenize/tokenizer.h"
 
-// Chat conversations -> the text a model was made for, and which of its tokens are trained.
+// Conversations, and which tokens of a rendered one are trained.
 namespace lathe {
 
 struct Message {
-  std::string role;  // system | user | assistant | tool
+  std::string role;  // system | user | assistant | tool, or what else the template knows
   std::string content;
+  // What else the message holds (tool_calls, reasoning_content, name, ...) as a JSON object, with
+  // "content": null where that is how it stands; empty: nothing.
+  std::string extra_json = {};
+  std::optional<bool> train = {};  // what the record says about this message's part in the loss
   bool operator==(const Message&) const = default;
 };
 
-// The conversation as text. trained: byte spans [begin, end) of what the assistant says, its
-// end-of-turn token included.
-struct Rendered {
-  std::string text;
-  std::vector<std::pair<size_t, size_t>> trained;
+struct Conversation {
+  std::vector<Message> messages;
+  // What else the template may ask for (tools, documents, ...), as a JSON object; empty: nothing.
+  std::string variables_json = {};
+  bool operator==(const Conversation&) const = default;
 };
 
-// name: a built-in template (chatml). generation_prompt: end with the opening of an assistant turn.
-// Throws std::invalid_argument for an unknown name or a role that the template can not say.
-Rendered render_chat(const std::string& name, const std::vector<Message>& messages,
-                     bool generation_prompt);
-
-// Ids of the rendered text (no special tokens added: the template says them), and one mask byte per
-// id: 1 when the id lies in a trained span. Masks come from offsets, never from searching ids.
-// assistant_only false: all 1.
 struct MaskedIds {
   std::vector<int32_t> ids;
-  std::vector<uint8_t> mask;
+  std::vector<uint8_t> mask;  // one per id
 };
-MaskedIds tokenize_chat(const Tokenizer& tokenizer, const Rendered& rendered, bool assistant_only);
+
+// Ids of the rendered text (no special tokens added: the template says them), and one mask byte per
+// id: 1 when the id lies in what the assistant says. Masks come from offsets, never from searching
+// ids. assistant_only false: all 1. Throws std::invalid_argument when the spans are wanted and not
+// known.
+MaskedIds tokenize_chat(const Tokenizer& tokenizer, const RenderedChat& rendered,
+                        bool assistant_only);
+
+// Takes the turns out of rendered.assistant that the conversation says not to train on. Throws
+// std::invalid_argument where it asks for what can not be done.
+void drop_untrained(const Conversation& conversation, RenderedChat& rendered);
 
 }  // namespace lathe

@@ -1,6 +1,5 @@
 #include "data/tokenize/chat_template.h"
 
-#include <array>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -103,52 +102,6 @@ RenderedChat ChatTemplate::render(const Json& context, const ChatOptions& option
     chat.unmarked = cause.what();
   }
   return chat;
-}
-
-std::string select_chat_template(const Json& chat_template, std::string_view name, bool with_tools,
-                                 const std::string& where) {
-  if (chat_template.is_string()) {
-    if (name.empty() || name == "default") return chat_template.get<std::string>();
-    throw std::invalid_argument(where + ": chat_template is one text; there is none named '" +
-                                std::string(name) + "'");
-  }
-  if (!chat_template.is_array()) {
-    throw std::invalid_argument(where +
-                                ": chat_template has to be a text or a list of {name, template}");
-  }
-  std::string names;
-  const auto find = [&](std::string_view wanted) -> const Json* {
-    names.clear();
-    for (const Json& entry : chat_template) {
-      if (!entry.is_object() || !entry.value("name", Json()).is_string() ||
-          !entry.value("template", Json()).is_string()) {
-        throw std::invalid_argument(where +
-                                    ": an entry of the list chat_template is not {name, template}");
-      }
-      if (entry["name"] == wanted) return &entry["template"];
-      names += (names.empty() ? "" : ", ") + entry["name"].get<std::string>();
-    }
-    return nullptr;
-  };
-  const Json* found = nullptr;
-  if (name.empty() && with_tools) found = find("tool_use");
-  if (found == nullptr) found = find(name.empty() ? "default" : name);
-  if (found != nullptr) return found->get<std::string>();
-  throw std::invalid_argument(where + ": no chat template named '" +
-                              std::string(name.empty() ? "default" : name) +
-                              "'; there are: " + names);
-}
-
-Json special_token_variables(const Json& tokenizer_config) {
-  static constexpr std::array kNames{"bos_token", "eos_token", "unk_token", "sep_token",
-                                     "pad_token", "cls_token", "mask_token"};
-  Json variables = Json::object();
-  for (const char* name : kNames) {
-    const Json token = tokenizer_config.value(name, Json());
-    if (token.is_string()) variables[name] = token;
-    if (token.is_object() && token.contains("content")) variables[name] = token["content"];
-  }
-  return variables;
 }
 
 }  // namespace lathe

@@ -50,15 +50,6 @@ class ChatTemplate {
 // All mark what the assistant says. Throws std::invalid_argument for another name.
 ChatTemplate builtin_chat_template(std::string_view name);
 std::vector<std::string> builtin_chat_template_names();
-
-// The source to use from the field chat_template of a tokenizer_config.json: a text, or a list of
-// {name, template}, of which `name` is taken; when name is empty, tool_use for conversations with
-// tools if there is one, else default.
-std::string select_chat_template(const nlohmann::ordered_json& chat_template, std::string_view name,
-                                 bool with_tools, const std::string& where);
-
-// The special tokens of a tokenizer_config.json as variables for a context: text, also where the
-// file has objects.
-nlohmann::ordered_json special_token_variables(const nlohmann::ordered_json& tokenizer_config);
+std::optional<std::string_view> builtin_chat_template_source(std::string_view name);
 
 }  // namespace lathe

@@ -42,7 +42,8 @@ Tokenizer::Parts::Parts(const TokenizerSpec& spec)
       bpe(spec, is_byte_level(spec)),
       fast_path(FastPath::make(spec, bpe)),
       decoder(spec, vocabulary),
-      chat_template(spec.chat_template),
+      special_tokens(spec.special_tokens),
+      chat_templates(spec.chat_templates),
       hash(hash_of(spec)) {
   bool text_seen = false;
   for (const TemplateStep& step : spec.post_processor) {
@@ -53,6 +54,11 @@ Tokenizer::Parts::Parts(const TokenizerSpec& spec)
   const auto id_of = [&](const std::optional<std::string>& name) {
     return name ? vocabulary.id_of(*name) : std::nullopt;
   };
+  const auto name = [&](const char* role, const std::optional<std::string>& token) {
+    if (token) special_tokens.try_emplace(role, *token);
+  };
+  name("bos_token", spec.bos);
+  name("eos_token", spec.eos);
   bos = id_of(spec.bos);
   eos = id_of(spec.eos);
   pad = id_of(spec.pad);

@@ -34,7 +34,8 @@ struct Tokenizer::Parts {
   Decoder decoder;
   std::vector<int32_t> before, after;  // of the post-processor's template
   std::optional<int32_t> bos, eos, pad, unk;
-  std::string chat_template, hash;
+  std::map<std::string, std::string> special_tokens, chat_templates;
+  std::string hash;
 
  private:
   bool encode_fast(std::string_view text, size_t offset, bool spans, Encoding& out) const;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -106,7 +107,8 @@ struct TokenizerSpec {
 
   std::optional<std::string> bos, eos, pad, unk_name;  // of tokenizer_config.json
   std::vector<std::string> additional_special;
-  std::string chat_template;
+  std::map<std::string, std::string> special_tokens;  // bos_token, eos_token, ... -> text
+  std::map<std::string, std::string> chat_templates;
 };
 
 // Reads what the path holds: a folder, a tokenizer.json or a SentencePiece .model.

@@ -87,7 +87,12 @@ std::optional<int32_t> Tokenizer::bos() const { return parts_->bos; }
 std::optional<int32_t> Tokenizer::eos() const { return parts_->eos; }
 std::optional<int32_t> Tokenizer::pad() const { return parts_->pad; }
 std::optional<int32_t> Tokenizer::unk() const { return parts_->unk; }
-const std::string& Tokenizer::chat_template() const { return parts_->chat_template; }
+const std::map<std::string, std::string>& Tokenizer::chat_templates() const {
+  return parts_->chat_templates;
+}
+const std::map<std::string, std::string>& Tokenizer::special_tokens() const {
+  return parts_->special_tokens;
+}
 const std::string& Tokenizer::hash() const { return parts_->hash; }
 
 struct StreamDecoder::Parts {

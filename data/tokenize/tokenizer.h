@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,9 +41,11 @@ class Tokenizer {
   bool is_special(int32_t id) const;
   std::optional<int32_t> bos() const, eos() const, pad() const,
       unk() const;  // from tokenizer_config.json
-  // The chat template that the folder brings (chat_template.jinja or tokenizer_config.json), or
-  // empty.
-  const std::string& chat_template() const;
+  // The chat templates that the folder brings (chat_template.jinja, additional_chat_templates/ or
+  // tokenizer_config.json) by name; the usual one is "default".
+  const std::map<std::string, std::string>& chat_templates() const;
+  // What templates call bos_token, eos_token, ... -> the token's text.
+  const std::map<std::string, std::string>& special_tokens() const;
   // xxh64 of everything that decides ids, as 16 hex digits.
   const std::string& hash() const;
 

@@ -8,12 +8,13 @@
 #include "data/tokenize/spec.h"
 
 // What stands beside the vocabulary in a Hugging Face folder: tokenizer_config.json,
-// special_tokens_map.json, added_tokens.json and chat_template.jinja.
+// special_tokens_map.json, added_tokens.json and chat_template.jinja with
+// additional_chat_templates/.
 namespace lathe {
 namespace {
 
 // A special token is written as a string or as an object that has its content.
-std::optional<std::string> read_name(const JsonPart& root, const char* key) {
+std::optional<std::string> read_name(const JsonPart& root, std::string_view key) {
   const auto part = root.find(key);
   if (!part) return std::nullopt;
   return std::string(part->is_object() ? part->at("content").string() : part->string());
@@ -27,6 +28,12 @@ void read_names(const JsonPart& root, TokenizerSpec& spec) {
   read(spec.eos, "eos_token");
   read(spec.pad, "pad_token");
   read(spec.unk_name, "unk_token");
+  for (const auto& field : root.object()) {
+    if (!field.key.ends_with("_token")) continue;
+    const auto part = root.find(field.key);
+    const bool named = part && (part->is_string() || (part->is_object() && part->find("content")));
+    if (named) spec.special_tokens.try_emplace(std::string(field.key), *read_name(root, field.key));
+  }
   const auto more = root.find("additional_special_tokens");
   if (!more || !spec.additional_special.empty()) return;
   for (const JsonPart& item : more->items()) {
@@ -40,11 +47,11 @@ void read_chat_template(const JsonPart& root, TokenizerSpec& spec) {
   const auto part = root.find("chat_template");
   if (!part) return;
   if (part->is_string()) {
-    spec.chat_template = part->string();
+    spec.chat_templates["default"] = part->string();
     return;
   }
   for (const JsonPart& named : part->items()) {
-    if (named.at("name").string() == "default") spec.chat_template = named.at("template").string();
+    spec.chat_templates[std::string(named.at("name").string())] = named.at("template").string();
   }
 }
 
@@ -129,7 +136,15 @@ void read_tokenizer_config(const std::string& folder, TokenizerSpec& spec) {
     read_added_tokens(file.root(), special_names(spec), spec);
   }
   check_ids(folder, spec);
-  if (exists("chat_template.jinja")) spec.chat_template = read_text(base / "chat_template.jinja");
+  if (exists("chat_template.jinja")) {
+    spec.chat_templates["default"] = read_text(base / "chat_template.jinja");
+  }
+  if (!std::filesystem::is_directory(base / "additional_chat_templates")) return;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(base / "additional_chat_templates")) {
+    const std::filesystem::path& path = entry.path();
+    if (path.extension() == ".jinja") spec.chat_templates[path.stem().string()] = read_text(path);
+  }
 }
 
 }  // namespace lathe

@@ -1,4 +1,5 @@
-#include "data/tokenize/chat.h"
+#include "data/prepare_record.h"
+#include "data/tokenize/chat_format.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,35 +14,20 @@
 namespace lathe {
 namespace {
 
-const std::vector<Message> kTalk = {
-    {"system", "Be kind."}, {"user", "Hi"}, {"assistant", "Hello!"}, {"user", "Bye"}};
-
-TEST(Chat, RendersChatMl) {
-  const Rendered rendered = render_chat("chatml", kTalk, true);
-  EXPECT_EQ(rendered.text,
-            "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
-            "<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n<|im_start|>"
-            "assistant\n");
-  ASSERT_EQ(rendered.trained.size(), 1u);
-  const auto [begin, end] = rendered.trained[0];
-  EXPECT_EQ(rendered.text.substr(begin, end - begin), "Hello!<|im_end|>\n");
-}
-
-TEST(Chat, RefusesAnUnknownTemplateAndAnUnknownRole) {
-  EXPECT_THROW(render_chat("nonsense", kTalk, false), std::invalid_argument);
-  EXPECT_THROW(render_chat("chatml", {{"robot", "beep"}}, false), std::invalid_argument);
-}
+const Conversation kTalk{
+    {{"system", "Be kind."}, {"user", "Hi"}, {"assistant", "Hello!"}, {"user", "Bye"}}};
 
 TEST(Chat, TrainsOnlyTheAnswersTokens) {
   if (!have_shared("data/tokenizers/minimind")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const Tokenizer tokenizer(shared_path("data/tokenizers/minimind"));
-  const MaskedIds masked = tokenize_chat(tokenizer, render_chat("chatml", kTalk, false), true);
+  const RenderedChat rendered = ChatFormat(tokenizer, "chatml").render(kTalk, false, true);
+  const MaskedIds masked = tokenize_chat(tokenizer, rendered, true);
   std::vector<int32_t> trained;
   for (size_t i = 0; i < masked.ids.size(); ++i) {
     if (masked.mask[i]) trained.push_back(masked.ids[i]);
   }
   EXPECT_EQ(tokenizer.decode(trained, false), "Hello!<|im_end|>\n");
-  const MaskedIds all = tokenize_chat(tokenizer, render_chat("chatml", kTalk, false), false);
+  const MaskedIds all = tokenize_chat(tokenizer, rendered, false);
   EXPECT_EQ(all.ids, masked.ids);
   EXPECT_THAT(all.mask, testing::Each(1));
 }
@@ -49,9 +35,35 @@ TEST(Chat, TrainsOnlyTheAnswersTokens) {
 TEST(Chat, WorksWithATokenizerThatHasNoChatTokens) {
   if (!have_shared("data/models/stories260K-hf")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const Tokenizer tokenizer(shared_path("data/models/stories260K-hf"));
-  const Rendered rendered = render_chat("chatml", kTalk, false);
+  const RenderedChat rendered = ChatFormat(tokenizer, "chatml").render(kTalk, false, true);
   const MaskedIds masked = tokenize_chat(tokenizer, rendered, true);
   EXPECT_EQ(tokenizer.decode(masked.ids, false), rendered.text);
+}
+
+TEST(Chat, MarksThatAreNotKnownAreAnErrorThatSaysWhatToDo) {
+  if (!have_shared("data/models/stories260K-hf")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const Tokenizer tokenizer(shared_path("data/models/stories260K-hf"));
+  const RenderedChat rendered{"Hi", {}, "no one can tell"};
+  EXPECT_THAT([&] { tokenize_chat(tokenizer, rendered, true); },
+              testing::ThrowsMessage<std::invalid_argument>(
+                  testing::AllOf(testing::HasSubstr("no one can tell"),
+                                 testing::HasSubstr("set data.assistant_only_loss to false"))));
+  EXPECT_THAT(tokenize_chat(tokenizer, rendered, false).mask, testing::Each(1));
+}
+
+TEST(Chat, LeavesOutTheTurnsThatTheRecordSaysNotToTrain) {
+  Conversation talk{{{"user", "q"}, {"assistant", "a"}, {"user", "q"}, {"assistant", "b"}}};
+  RenderedChat rendered{"qaqb", {{1, 2}, {3, 4}}, ""};
+  talk.messages[1].train = false;
+  drop_untrained(talk, rendered);
+  EXPECT_EQ(rendered.assistant, (std::vector<std::pair<size_t, size_t>>{{3, 4}}));
+  EXPECT_THAT([&] { drop_untrained(talk, rendered); },
+              testing::ThrowsMessage<std::invalid_argument>(
+                  testing::HasSubstr("2 turns of the assistant, but the template marks 1")));
+  talk.messages[0].train = true;
+  EXPECT_THAT([&] { drop_untrained(talk, rendered); },
+              testing::ThrowsMessage<std::invalid_argument>(
+                  testing::HasSubstr("messages[0]: asks to be trained on")));
 }
 
 struct Tensors {
@@ -78,32 +90,40 @@ struct Tensors {
   }
 };
 
-TEST(Chat, TrainsTheTokensThatTrlTrains) {
+// With the template that the model's folder brings, and with the built-in ChatML.
+class ChatOfTrl : public testing::TestWithParam<const char*> {};
+
+TEST_P(ChatOfTrl, TrainsTheTokensThatTrlTrains) {
   if (!have_shared("fixtures/trl/sft")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const Tokenizer tokenizer(shared_path("fixtures/trl/model"));
+  const std::optional<ChatFormat> format(std::in_place, tokenizer, GetParam());
   const Tensors batches(shared_path("fixtures/trl/sft/batches.safetensors"));
   std::ifstream file(shared_path("fixtures/trl/sft/data.jsonl"));
   int num_rows = 0;
   for (std::string line; num_rows < 40 && std::getline(file, line); ++num_rows) {
     const auto record = nlohmann::json::parse(line);
-    std::vector<Message> talk;
+    Conversation talk;
     size_t num_answers = 0;
     for (const char* part : {"prompt", "completion"}) {
       for (const auto& message : record.at(part)) {
-        talk.push_back({message.at("role"), message.at("content")});
-        num_answers += talk.back().role == "assistant";
+        talk.messages.push_back({message.at("role"), message.at("content")});
+        num_answers += talk.messages.back().role == "assistant";
       }
     }
-    Rendered rendered = render_chat("chatml", talk, false);
-    ASSERT_EQ(rendered.trained.size(), num_answers);
-    rendered.trained.erase(rendered.trained.begin(),
-                           rendered.trained.end() - 1);  // earlier answers are prompt here
+    RenderedChat rendered = format->render(talk, false, true);
+    ASSERT_EQ(rendered.assistant.size(), num_answers);
+    rendered.assistant.erase(rendered.assistant.begin(),
+                             rendered.assistant.end() - 1);  // earlier answers are prompt here
     const MaskedIds masked = tokenize_chat(tokenizer, rendered, true);
     const std::string batch =
         "step" + std::to_string(num_rows / 4) + ".micro" + std::to_string(num_rows / 2 % 2);
     const std::vector<int64_t> ids = batches.row(batch + ".input_ids", num_rows % 2);
     const std::vector<int64_t> labels = batches.row(batch + ".labels", num_rows % 2);
     const std::vector<int64_t> there = batches.row(batch + ".attention_mask", num_rows % 2);
+    const PreparedRecord prepared = prepare_record(
+        {ChatRecord{talk, record.at("prompt").size()}, 1}, {.files = {}}, tokenizer, format);
+    ASSERT_EQ(prepared.ids, masked.ids) << line;
+    ASSERT_EQ(prepared.mask, masked.mask) << line;
     ASSERT_EQ(masked.ids.size(), static_cast<size_t>(std::count(there.begin(), there.end(), 1)))
         << line;
     for (size_t i = 0; i < masked.ids.size(); ++i) {
@@ -113,6 +133,8 @@ TEST(Chat, TrainsTheTokensThatTrlTrains) {
   }
   EXPECT_EQ(num_rows, 40);
 }
+
+INSTANTIATE_TEST_SUITE_P(Templates, ChatOfTrl, testing::Values("auto", "chatml"));
 
 }  // namespace
 }  // namespace lathe

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/loader/loader.h"
+#include "data/prepare_record.h"
 #include "tests/data/folder.h"
 #include "tests/shared.h"
 
@@ -117,6 +118,49 @@ TEST_F(Prepare, TrainsOnWhatTheAssistantSays) {
   EXPECT_EQ(trained, (std::vector<int64_t>{1, 2, 33}));
 }
 
+using Ids = std::vector<int64_t>;
+
+TEST_F(Prepare, TrainsOnTheCompletionOfAPair) {
+  PrepareOptions options = options_for(R"({"prompt": "ab", "completion": "cd"})");
+  run(options);
+  EXPECT_EQ(document(0).first, (Ids{0, 1, 2, 3, 33}));
+  EXPECT_EQ(document(0).second, (std::vector<uint8_t>{0, 0, 1, 1, 1}));
+  std::filesystem::remove_all(folder_ / "out");
+  options.assistant_only_loss = false;
+  run(options);
+  EXPECT_EQ(document(0).second, (std::vector<uint8_t>{1, 1, 1, 1, 1}));
+}
+
+TEST_F(Prepare, TrainsOnTheTurnsThatTheRecordNames) {
+  PrepareOptions options = options_for(
+      R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}, {"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]})");
+  write_text(folder_ / "t.jinja",
+             "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}"
+             "{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}");
+  options.chat_template = folder_ / "t.jinja";
+  run(options);
+  EXPECT_EQ(document(0).first, (Ids{0, 1, 2, 3}));
+  EXPECT_EQ(document(0).second, (std::vector<uint8_t>{0, 0, 0, 1}));
+  const Tokenizer tokenizer(folder_ / "tokenizer");
+  EXPECT_EQ(read_manifest(folder_ / "out").template_hash,
+            ChatFormat::hash(tokenizer, options.chat_template));
+}
+
+TEST_F(Prepare, MarksThatAreNotKnownStopIt) {
+  PrepareOptions options = options_for(
+      R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]})");
+  write_text(folder_ / "t.jinja", "{{ messages | length }}");
+  options.chat_template = folder_ / "t.jinja";
+  EXPECT_THAT(
+      message_of([&] { run(options); }),
+      testing::AllOf(testing::StartsWith(folder_ / "in.jsonl:1: it is not known which part"),
+                     HasSubstr("set data.assistant_only_loss to false")));
+  options.assistant_only_loss = false;
+  write_text(folder_ / "t.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}");
+  run(options);
+  EXPECT_EQ(document(0).first, (Ids{0, 1, 2}));
+}
+
 TEST_F(Prepare, TakesPretokenisedRecordsAsTheyAre) {
   const PrepareReport report = run(options_for(
       "{\"input_ids\": [5, 6, 7], \"labels\": [-100, 6, -100]}\n{\"input_ids\": [1, 2]}\n"
@@ -209,6 +253,10 @@ TEST_F(Prepare, CacheKeyChangesWithWhatDecidesTokens) {
   EXPECT_EQ(cache_key(options, tokenizer), key);
   options.max_length = 7;
   EXPECT_NE(cache_key(options, tokenizer), key);
+  options.max_length = 1024;
+  EXPECT_EQ(cache_key(options, tokenizer), key);
+  options.chat_template = "llama3";
+  EXPECT_NE(cache_key(options, tokenizer), key);
   options = options_for("{\"text\": \"b\"}");
   EXPECT_NE(cache_key(options, tokenizer), key);
 }
@@ -218,16 +266,8 @@ TEST_F(Prepare, PacksGsm8kWithLessThanOnePercentWaste) {
       !have_shared("data/tokenizers/phi3/tokenizer.json")) {
     GTEST_SKIP() << "NOT RUN: ../shared is not there";
   }
-  std::ifstream file(shared_path("data/sft/gsm8k_train.jsonl"));
-  std::string chats;
-  for (std::string line; std::getline(file, line);) {
-    const json item = json::parse(line);
-    chats += json{{"text", item.at("question").get<std::string>() + "\n" +
-                               item.at("answer").get<std::string>()}}
-                 .dump() +
-             "\n";
-  }
-  PrepareOptions options = options_for(chats);
+  PrepareOptions options;
+  options.files = {shared_path("data/sft/gsm8k_train.jsonl")};
   options.max_length = 2048;
   options.threads = 2;
   const Tokenizer tokenizer(shared_path("data/tokenizers/phi3"));

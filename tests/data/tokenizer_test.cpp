@@ -311,7 +311,10 @@ TEST(Tokenizer, ReadsSpecialTokensAndTheTemplateOfAFolder) {
   EXPECT_EQ(tokenizer.eos(), 3);
   EXPECT_EQ(tokenizer.pad(), 1);
   EXPECT_EQ(tokenizer.unk(), std::nullopt);
-  EXPECT_EQ(tokenizer.chat_template(), "one");
+  EXPECT_EQ(tokenizer.chat_templates().at("default"), "one");
+  EXPECT_EQ(tokenizer.special_tokens(),
+            (std::map<std::string, std::string>{
+                {"bos_token", "<s>"}, {"eos_token", "c"}, {"pad_token", "b"}}));
   EXPECT_TRUE(tokenizer.is_special(4));
   EXPECT_FALSE(tokenizer.is_special(0));
   EXPECT_EQ(tokenizer.hash(), before) << "names of special tokens decide no ids";
@@ -320,7 +323,10 @@ TEST(Tokenizer, ReadsSpecialTokensAndTheTemplateOfAFolder) {
   other["model"]["merges"] = json::array();
   EXPECT_NE(Tokenizer(write_file("other.json", other.dump())).hash(), before);
   std::ofstream(folder / "chat_template.jinja") << "two";
-  EXPECT_EQ(Tokenizer(folder.string()).chat_template(), "two");
+  std::filesystem::create_directory(folder / "additional_chat_templates");
+  std::ofstream(folder / "additional_chat_templates/tool_use.jinja") << "three";
+  EXPECT_EQ(Tokenizer(folder.string()).chat_templates(),
+            (std::map<std::string, std::string>{{"default", "two"}, {"tool_use", "three"}}));
 }
 
 }  // namespace

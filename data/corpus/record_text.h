@@ -1,0 +1,42 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "data/corpus/input_file.h"
+#include "data/corpus/items.h"
+#include "data/corpus/lines.h"
+
+// The text of one record after another, however the file holds them.
+namespace lathe {
+
+inline constexpr size_t kMostDocumentBytes = 256 << 20;
+
+class RecordTexts {
+ public:
+  // A list where the file begins with [, one document where document is true, else a record a line.
+  RecordTexts(InputFile& file, bool document);
+
+  // Valid until the next call; blank lines are left out.
+  std::optional<std::string_view> next();
+  int64_t line() const;  // 1-based, where that record begins
+  bool is_document() const { return kind_ == Kind::kDocument; }
+  const char* expected() const;  // what a record has to be
+
+ private:
+  enum class Kind { kLines, kList, kDocument };
+  std::optional<std::string_view> document();
+
+  InputFile& file_;
+  Kind kind_;
+  LineReader lines_;
+  ItemReader items_;
+  std::string document_;
+};
+
+// A .txt file, perhaps packed (.txt.gz, .txt.zst).
+bool is_document_name(std::string_view path);
+
+}  // namespace lathe
