@@ -39,6 +39,7 @@ WaveReader::WaveReader(const PrepareOptions& options, size_t file, FilePosition 
     bytes_total_ += static_cast<int64_t>(bytes);
     if (f < file_) bytes_before_ += static_cast<int64_t>(bytes);
   }
+  if (position_.offset > 0) open();  // so that what was read before counts as read
 }
 
 int64_t WaveReader::bytes_before() const {

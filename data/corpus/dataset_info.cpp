@@ -70,7 +70,8 @@ void take_columns(const std::map<std::string, std::string>& theirs,
                   const std::array<Column, N>& table, const std::string& place, Reading& reading) {
   for (const auto& [name, file_key] : theirs) {
     const auto* column =
-        std::find_if(table.begin(), table.end(), [&](const Column& c) { return c.theirs == name; });
+        std::find_if(table.begin(), table.end(),
+                     [&wanted = name](const Column& c) { return c.theirs == wanted; });
     if (column == table.end())
       refuse(place, fmt::format("columns.{}: is not read by {}", name, "sft and pretrain"));
     reading.columns[std::string(column->ours)] = file_key;

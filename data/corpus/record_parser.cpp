@@ -79,6 +79,8 @@ Shape RecordParser::detect(std::string_view text, int64_t line, std::string& rea
   try {
     const Shape shape = detect_shape(RecordView(object, format_).keys(), reason);
     reason = fmt::format("{}: {}", place(line), reason);
+    for (const auto& [key, column] : format_.columns)
+      reason += fmt::format("; {} is the file's {}", key, column);
     return shape;
   } catch (const std::invalid_argument& fault) {
     throw std::invalid_argument(fmt::format("{}: {}", place(line), fault.what()));

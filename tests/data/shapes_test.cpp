@@ -181,6 +181,8 @@ TEST_F(Shapes, ColumnsSayWhatTheFileCallsAKey) {
   const auto pair = std::get<PairRecord>(read(R"({"q": "x", "a": "y", "prompt": 3})", reading));
   EXPECT_EQ(pair.prompt, "x");
   EXPECT_EQ(pair.completion, "y");
+  EXPECT_THAT(CorpusFile(path_, reading).reason(),
+              HasSubstr("; completion is the file's a; prompt is the file's q"));
   EXPECT_EQ(
       std::get<TextRecord>(read(R"({"body": "b", "text": 1})", with_columns({{"text", "body"}})))
           .text,
