@@ -133,72 +133,93 @@ bool FastPath::leading_space(std::string_view text, bool at_start) const {
 }
 
 // Words on their way. They are looked up a batch at a time: the tables are larger than the nearest
-// cache, and so their places are fetched together instead of one after another.
+// caches, and so their places are fetched together instead of one after another.
 class FastPath::Batch {
  public:
-  struct Word {
-    const char* begin;
-    uint32_t size;  // 0: the id is known
-    int32_t id;
-    ShortKey key;
-    uint64_t hash;
-  };
   Batch(const FastPath& path, WordCache& cache, std::vector<int32_t>& ids)
       : path_(path), cache_(cache), ids_(ids) {}
   Batch(const Batch&) = delete;
   Batch& operator=(const Batch&) = delete;
 
+  // readable: up to where the text may be read.
+  void add(const char* begin, size_t size, const char* readable) {
+    Word& word = words_[count_];
+    word.begin = begin;
+    word.size = static_cast<uint32_t>(size);
+    if (size <= ShortKey::kMaxBytes) [[likely]] {
+      word.key = ShortKey::of(begin, size, readable);
+      word.hash = word.key.hash();
+      __builtin_prefetch(&cache_.set_of(word.hash));
+    }
+    next();
+  }
   // What stands for the character in characters_.
   void add_character(int32_t id) {
     words_[count_].size = 0;
-    words_[count_].id = id;
-    next();
-  }
-  // readable: up to where the text may be read.
-  void add(const char* word, size_t size, const char* readable) {
-    Word& entry = words_[count_];
-    entry.begin = word;
-    entry.size = static_cast<uint32_t>(size);
-    if (size <= ShortKey::kMaxBytes) [[likely]] {
-      entry.key = ShortKey::of(word, size, readable);
-      entry.hash = entry.key.hash();
-      __builtin_prefetch(&cache_.set_of(entry.hash));
-    }
+    words_[count_].character = id;
     next();
   }
   void finish();
 
  private:
   static constexpr size_t kSize = 64;
+  struct Word {
+    const char* begin;
+    uint32_t size;  // 0: a character
+    int32_t character;
+    ShortKey key;
+    uint64_t hash;
+    const WordCache::Short* known;
+  };
   void next() {
     if (++count_ == kSize) finish();
   }
-  void fetch_what_is_missing();
+  void look_up();
+  int32_t* put_character(int32_t character, int32_t* out) const;
   int32_t* put_uncommon(const Word& word, int32_t* out);
+  // The cache takes them when the batch is through: until then it is pointed into.
+  WordCache::Short& remember(const Word& word) {
+    WordCache::Short& added = added_[num_added_];
+    added.key = word.key;
+    added_hashes_[num_added_++] = word.hash;
+    return added;
+  }
 
   const FastPath& path_;
   WordCache& cache_;
   std::vector<int32_t>& ids_;
   std::vector<int32_t> merged_;
-  size_t count_ = 0;
+  size_t count_ = 0, num_added_ = 0;
   Word words_[kSize];
+  WordCache::Short added_[kSize];
+  uint64_t added_hashes_[kSize];
   int32_t buffer_[kSize * (WordCache::Long::kMaxIds + 1)];
 };
 
-void FastPath::Batch::fetch_what_is_missing() {
-  const Word* missing[kSize];
+void FastPath::Batch::look_up() {
+  Word* missing[kSize];
   size_t num_missing = 0;
-  for (const Word* word = words_; word < words_ + count_; ++word) {
-    if (word->size == 0 || word->size > ShortKey::kMaxBytes) continue;
-    if (cache_.set_of(word->hash).find(word->key).key == word->key) continue;
+  for (Word* word = words_; word < words_ + count_; ++word) {
+    if (word->size - 1 >= ShortKey::kMaxBytes) [[unlikely]] {  // a character or long
+      word->known = nullptr;
+      continue;
+    }
+    const WordCache::Short& place = cache_.set_of(word->hash).find(word->key);
+    word->known = &place;
+    if (place.key == word->key) [[likely]]
+      continue;
     path_.words_.prefetch(word->hash);
     missing[num_missing++] = word;
   }
   for (size_t i = 0; i < num_missing; ++i) {
-    const Word& word = *missing[i];
+    Word& word = *missing[i];
     const int32_t id = path_.words_.find(word.key, word.hash);
+    word.known = nullptr;
     if (id >= 0) {
-      cache_.set_of(word.hash).newcomer() = {word.key, {id, 0, 0}, 1};
+      WordCache::Short& added = remember(word);
+      added.ids[0] = id;
+      added.num_ids = 1;
+      word.known = &added;
     } else {
       __builtin_prefetch(&cache_.place_of(WordKey::of({word.begin, word.size})));
     }
@@ -206,30 +227,25 @@ void FastPath::Batch::fetch_what_is_missing() {
 }
 
 void FastPath::Batch::finish() {
-  fetch_what_is_missing();
+  look_up();
   int32_t* out = buffer_;
   for (const Word* word = words_; word < words_ + count_; ++word) {
-    if (word->size == 0) {
-      if (word->id >= 0) {
-        *out++ = word->id;
-      } else {
-        const int32_t* list = &path_.lists_[static_cast<size_t>(-2 - word->id)];
-        out = std::copy(list + 1, list + 1 + list[0], out);
-      }
-      continue;
+    if (word->known != nullptr) [[likely]] {
+      std::memcpy(out, word->known->ids, sizeof(int32_t) * 4);  // one move; the rest is overwritten
+      out += word->known->num_ids;
+    } else {
+      out = word->size == 0 ? put_character(word->character, out) : put_uncommon(*word, out);
     }
-    if (word->size <= ShortKey::kMaxBytes) [[likely]] {
-      const WordCache::Short& known = cache_.set_of(word->hash).find(word->key);
-      if (known.key == word->key) [[likely]] {
-        std::memcpy(out, known.ids, sizeof(int32_t) * 4);  // one move; the excess is overwritten
-        out += known.num_ids;
-        continue;
-      }
-    }
-    out = put_uncommon(*word, out);
   }
   ids_.insert(ids_.end(), buffer_, out);
-  count_ = 0;
+  for (size_t i = 0; i < num_added_; ++i) cache_.set_of(added_hashes_[i]).add(added_[i]);
+  count_ = num_added_ = 0;
+}
+
+int32_t* FastPath::Batch::put_character(int32_t character, int32_t* out) const {
+  if (character >= 0) return *out = character, out + 1;
+  const int32_t* list = &path_.lists_[static_cast<size_t>(-2 - character)];
+  return std::copy(list + 1, list + 1 + list[0], out);
 }
 
 // A word that is not one token, or too long to be looked up as one.
@@ -252,11 +268,10 @@ int32_t* FastPath::Batch::put_uncommon(const Word& word, int32_t* out) {
   const size_t count = known ? place.num_ids : merged_.size();
   out = std::copy(ids, ids + count, out);
   if (text.size() <= ShortKey::kMaxBytes && count <= WordCache::Short::kMaxIds) {
-    WordCache::Short& newcomer = cache_.set_of(word.hash).newcomer();
-    newcomer = {word.key, {}, static_cast<uint32_t>(count)};
-    std::copy(ids, ids + count, newcomer.ids);
-  }
-  if (cached && !known) {
+    WordCache::Short& added = remember(word);
+    added.num_ids = static_cast<uint32_t>(count);
+    std::copy(ids, ids + count, added.ids);
+  } else if (cached && !known) {
     place.key = key;
     place.num_ids = static_cast<uint32_t>(count);
     std::copy(ids, ids + count, place.ids);
@@ -266,7 +281,7 @@ int32_t* FastPath::Batch::put_uncommon(const Word& word, int32_t* out) {
 
 bool FastPath::encode(std::string_view text, bool at_start, std::vector<int32_t>& ids) const {
   if (text.empty()) return true;
-  if (shape_.nfc && !surely_nfc(text)) return false;
+  if (shape_.nfc && !is_nfc(text)) return false;
   if (!splitter_ && text.find(kMark) != std::string_view::npos) return false;
   ids.reserve(ids.size() + text.size() / 3 + 16);
   std::unique_ptr<WordCache> cache = take_cache();

@@ -112,26 +112,28 @@ class WordCache {
     Short words[2];
     // Where the key stands, if it does.
     const Short& find(const ShortKey& key) const { return words[words[0].key == key ? 0 : 1]; }
-    Short& newcomer() {
+    void add(const Short& word) {
       words[1] = words[0];
-      return words[0];
+      words[0] = word;
     }
   };
   static_assert(sizeof(Set) == 64);
   Set& set_of(uint64_t hash) { return short_[hash & (kNumShort - 1)]; }
 
+  // The others up to 31 bytes: white space and signs mostly, of which some vocabularies make a
+  // token a byte.
   struct alignas(64) Long {
-    static constexpr uint32_t kMaxIds = 7;
+    static constexpr uint32_t kMaxIds = 23;
     WordKey key{};
     int32_t ids[kMaxIds];
     uint32_t num_ids = 0;  // 0: empty
   };
-  static_assert(sizeof(Long) == 64);
+  static_assert(sizeof(Long) == 128);
   Long& place_of(const WordKey& key) { return long_[key.hash() & (kNumLong - 1)]; }
 
  private:
-  // One megabyte each: what a core's second-level cache holds.
-  static constexpr size_t kNumShort = size_t{1} << 14, kNumLong = size_t{1} << 14;
+  // Four megabytes each: two words in a hundred of a book then miss it on a second reading.
+  static constexpr size_t kNumShort = size_t{1} << 16, kNumLong = size_t{1} << 15;
   HugeVector<Set> short_ = HugeVector<Set>(kNumShort);
   HugeVector<Long> long_ = HugeVector<Long>(kNumLong);
 };
