@@ -9,6 +9,7 @@
 
 #include "data/corpus/bad_record.h"
 #include "data/corpus/corpus.h"
+#include "data/corpus/shapes.h"
 
 // Any bytes as a file of records: every record is read or refused with std::invalid_argument, and
 // a reader that begins behind a record reads the same rest. The first byte chooses the file's kind
@@ -22,7 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                                .string();
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char*>(data) + 1, static_cast<std::streamsize>(size - 1));
-  Reading reading(static_cast<Shape>((data[0] >> 2) % 10));
+  Reading reading(static_cast<Shape>((data[0] >> 2) % shape_names().size()));
   if (data[0] & 128) reading.columns = {{"prompt", "q"}, {"messages", "m"}};
   try {
     CorpusFile file(path, reading), texts(path, reading);
