@@ -112,8 +112,8 @@ TEST(ModelConfig, RefusesWhatChangesTheMathematics) {
   EXPECT_THAT(refusal("partial_rotary_factor", 0.5), HasSubstr("partial_rotary_factor"));
   EXPECT_THAT(refusal("layer_types", {"full_attention", "sliding_attention"}),
               HasSubstr("layer_types"));
-  EXPECT_THAT(refusal("rope_scaling", {{"rope_type", "longrope"}}),
-              HasSubstr("rope_scaling.rope_type is \"longrope\""));
+  EXPECT_THAT(refusal("rope_scaling", {{"rope_type", "mrope"}}),
+              HasSubstr("rope_scaling.rope_type is \"mrope\""));
   EXPECT_THAT(refusal("rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}, {"truncate", false}}),
               HasSubstr("truncate"));
   EXPECT_THAT(refusal("rope_parameters", {{"full_attention", Json::object()}}),
@@ -161,7 +161,8 @@ TEST(ModelConfig, RefusesWhatAFamilyDoesNotCompute) {
               HasSubstr("chunked_attention"));
   EXPECT_THAT(of("phi3", "partial_rotary_factor", 0.25), HasSubstr("turns 3 of head_dim 12"));
   EXPECT_THAT(of("phi3", "resid_pdrop", 0.1), HasSubstr("resid_pdrop"));
-  EXPECT_THAT(of("phi3", "rope_scaling", {{"type", "longrope"}}), HasSubstr("longrope"));
+  EXPECT_THAT(of("phi3", "rope_scaling", {{"type", "longrope"}}),
+              HasSubstr("short_factor is missing"));
   EXPECT_THAT(of("smollm3", "no_rope_layers", {1, 2}), HasSubstr("no_rope_layers"));
   Json gpt2 = {{"model_type", "gpt2"}, {"vocab_size", 160}, {"n_embd", 48},
                {"n_layer", 2},         {"n_head", 4},       {"attn_pdrop", 0.1}};
