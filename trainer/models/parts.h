@@ -9,11 +9,11 @@ namespace lathe {
 struct TransformerParts {
   Parameter embedding;  // [V, H]
   double embedding_scale = 1;
-  std::optional<Parameter> positions;  // [positions, H]: learned ones, added to the embedding
-  std::vector<Block> blocks;
+  std::optional<Parameter> positions = {};  // [positions, H]: learned ones, added to the embedding
+  std::vector<Block> blocks = {};
   NormLayer norm;
-  std::optional<Parameter> head;  // [V, H]; absent when tied
-  double logit_softcap = 0;       // 0: none
+  std::optional<Parameter> head = {};  // [V, H]; absent when tied
+  double logit_softcap = 0;            // 0: none
   // What the angles follow; absent: no positions are turned, or not by a base of their own.
   std::optional<ModelConfig> rotary = {}, local_rotary = {};
 };
