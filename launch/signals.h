@@ -8,4 +8,8 @@ namespace lathe {
 // exit with kStopped. The second ends the process at once.
 const std::atomic<bool>& stop_on_signals();
 
+// From now on SIGINT sets the returned flag, however often it comes, and a read from the terminal that waits returns. Whoever
+// saw it clears it.
+std::atomic<bool>& flag_on_interrupt();
+
 }  // namespace lathe
