@@ -13,6 +13,7 @@ inline constexpr VerbText kVerbs[] = {
     {"prepare", "turn raw files into token shards: lathe prepare CONFIG.yaml [key=value ...]"},
     {"generate", "continue a prompt or answer questions: lathe generate --model DIR --prompt TEXT"},
     {"chat", "talk with a model: lathe chat --model DIR"},
+    {"score", "tell how likely a model finds texts: lathe score --model DIR --input F.jsonl"},
     {"export", "turn a checkpoint into a Hugging Face folder: lathe export CHECKPOINT --output DIR"},
     {"validate", "check a config, its files and its model, without training: lathe validate CONFIG.yaml"},
     {"ls", "list recipes, golden configs and model families"},
