@@ -14,6 +14,7 @@ inline constexpr VerbText kVerbs[] = {
     {"generate", "continue a prompt or answer questions: lathe generate --model DIR --prompt TEXT"},
     {"chat", "talk with a model: lathe chat --model DIR"},
     {"score", "tell how likely a model finds texts: lathe score --model DIR --input F.jsonl"},
+    {"eval", "measure a model on a task: lathe eval --model DIR --task T.yaml"},
     {"export", "turn a checkpoint into a Hugging Face folder: lathe export CHECKPOINT --output DIR"},
     {"validate", "check a config, its files and its model, without training: lathe validate CONFIG.yaml"},
     {"ls", "list recipes, golden configs and model families"},
