@@ -12,4 +12,7 @@ const std::atomic<bool>& stop_on_signals();
 // saw it clears it.
 std::atomic<bool>& flag_on_interrupt();
 
+// From now on a mapped file that vanishes under the process (SIGBUS) ends it with a FATAL line and kIoError.
+void explain_bus_errors();
+
 }  // namespace lathe
