@@ -168,6 +168,19 @@ constexpr Family kFamilies[] = {
      "gelu_new"},
 };
 
+// What an absent num_key_value_heads means where it is not num_attention_heads.
+constexpr std::pair<std::string_view, int64_t> kKeyValueHeads[] = {
+    {"mistral", 8},   {"mixtral", 8}, {"qwen2", 32},      {"qwen3", 32},
+    {"qwen3_moe", 4}, {"gemma2", 4},  {"gemma3_text", 4}, {"smollm3", 4}};
+
+int64_t default_key_value_heads(const Fields& fields, const Family& family, int64_t heads) {
+  if (fields.mentions("num_key_value_heads")) return heads;  // null
+  for (const auto& [model_type, count] : kKeyValueHeads) {
+    if (model_type == family.model_type) return count;
+  }
+  return heads;
+}
+
 const Family& family_of(const std::string& model_type, const std::string& where) {
   std::string known;
   for (const Family& family : kFamilies) {
@@ -225,7 +238,8 @@ void parse_sizes(const Fields& fields, ModelConfig& config, const Family& family
   config.num_hidden_layers = fields.size("num_hidden_layers", 4096);
   config.num_attention_heads = fields.size("num_attention_heads", 65536);
   config.num_key_value_heads =
-      fields.size("num_key_value_heads", 65536, config.num_attention_heads);
+      fields.size("num_key_value_heads", 65536,
+                  default_key_value_heads(fields, family, config.num_attention_heads));
   config.max_position_embeddings =
       fields.size("max_position_embeddings", int64_t{1} << 40, family.max_position_embeddings);
   if (config.num_attention_heads % config.num_key_value_heads != 0) {

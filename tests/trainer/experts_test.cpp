@@ -86,7 +86,8 @@ TEST(Experts, AreReadByNameAndRefusedByName) {
   const auto refusal = [](const std::string& more) -> std::string {
     try {
       parse_model_config(R"({"model_type": "mixtral", "vocab_size": 40, "hidden_size": 16,
-          "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, )" +
+          "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
+          "num_key_value_heads": 2, )" +
                              more + "}",
                          "config");
     } catch (const std::invalid_argument& error) {

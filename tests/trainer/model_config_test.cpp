@@ -131,6 +131,7 @@ TEST(ModelConfig, RefusesWhatChangesTheMathematics) {
 
 TEST(ModelConfig, TellsAnAbsentWindowFromNone) {
   Json json = tiny();
+  json["num_key_value_heads"] = 2;
   json["model_type"] = "mistral";
   EXPECT_EQ(parse(json).sliding_window, 4096);
   json["sliding_window"] = nullptr;
@@ -148,6 +149,7 @@ TEST(ModelConfig, TellsAnAbsentWindowFromNone) {
 TEST(ModelConfig, RefusesWhatAFamilyDoesNotCompute) {
   const auto of = [](const char* family, const std::string& key, const Json& value) {
     Json json = tiny();
+    json["num_key_value_heads"] = 2;
     json["model_type"] = family;
     json[key] = value;
     return refusal(json);
@@ -231,7 +233,7 @@ TEST(ModelConfig, RefusesWhatIsNoJsonObject) {
 }
 
 TEST(ModelConfig, IsTheSameAfterDumpAndParse) {
-  std::vector<Json> cases(6, tiny());
+  std::vector<Json> cases(7, tiny());
   cases[1]["rope_scaling"] = {{"type", "linear"}, {"factor", 2.5}};
   cases[2]["rope_scaling"] = {{"rope_type", "llama3"},
                               {"factor", 8.0},
@@ -250,6 +252,11 @@ TEST(ModelConfig, IsTheSameAfterDumpAndParse) {
                    {"attention_bias", true},
                    {"mlp_bias", true},
                    {"head_dim", 16}});
+  cases[6].update({{"original_max_position_embeddings", 512},
+                   {"rope_scaling",
+                    {{"type", "longrope"},
+                     {"short_factor", {1, 1.25, 1.5, 2, 2.5, 3}},
+                     {"long_factor", {2, 4, 6, 8, 10, 12.5}}}}});
   for (const Json& json : cases) {
     const ModelConfig config = parse(json);
     EXPECT_EQ(without_source(parse_model_config(dump_model_config(config), "dumped")),
@@ -301,6 +308,23 @@ TEST(ModelConfig, ReadsTheFixtures) {
   EXPECT_EQ(yarn.rope_scaling.factor, 4);
   EXPECT_EQ(yarn.rope_scaling.original_max_position_embeddings, 32);
   EXPECT_TRUE(read_model_config(shared_path("fixtures/models/llama_tied")).tie_word_embeddings);
+}
+
+TEST(ModelConfig, TakesAbsentKeyValueHeadsFromTheClass) {
+  const auto heads = [](const std::string& model_type, const std::string& more) {
+    return parse_model_config(R"({"vocab_size": 40, "hidden_size": 64, "intermediate_size": 24,
+                                  "num_hidden_layers": 2, "num_attention_heads": 32, "head_dim": 2,
+                                  "model_type": ")" +
+                                  model_type + "\"" + more + "}",
+                              model_type)
+        .num_key_value_heads;
+  };
+  EXPECT_EQ(heads("llama", ""), 32);
+  EXPECT_EQ(heads("mistral", ""), 8);
+  EXPECT_EQ(heads("qwen3_moe", ""), 4);
+  EXPECT_EQ(heads("gemma2", ""), 4);
+  EXPECT_EQ(heads("mistral", ", \"num_key_value_heads\": null"), 32);
+  EXPECT_EQ(heads("mistral", ", \"num_key_value_heads\": 16"), 16);
 }
 
 }  // namespace
