@@ -10,7 +10,8 @@
 #include "trainer/model.h"
 
 // How likely a model finds given texts. Sequences of different lengths share a flat row, without
-// padding; what one gets does not depend on the others.
+// padding; what neighbours have in common at their beginning (a question with its choices) is read
+// once. What one gets does not depend on the others but for the rounding of the arithmetic.
 namespace lathe {
 
 struct ScoreRequest {

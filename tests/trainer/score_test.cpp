@@ -56,6 +56,34 @@ TEST(Score, DoesNotDependOnWhatIsScoredBeside) {
   }
 }
 
+// Choices after one question: what they share is read once, which changes nothing.
+TEST(Score, ReadsWhatNeighboursShareOnce) {
+  const std::unique_ptr<Model> model = tiny_model();
+  std::vector<ScoreRequest> requests;
+  for (int64_t question = 0; question < 5; ++question) {
+    for (int64_t choice = 0; choice < 4; ++choice) {
+      ScoreRequest request;
+      for (int64_t i = 0; i < 20 + 3 * question; ++i) {
+        request.ids.push_back((5 * i + question) % 37);
+      }
+      request.first = std::ssize(request.ids) - (choice == 3 ? 2 : 0);  // one asks earlier
+      for (int64_t i = 0; i <= choice; ++i) request.ids.push_back((11 * choice + i) % 37);
+      requests.push_back(request);
+    }
+  }
+  requests.push_back(requests.back());
+  requests.push_back({{1, 2, 3}, 1});
+  std::vector<double> alone;
+  for (const ScoreRequest& request : requests) alone.push_back(score(*model, {request})[0].logprob);
+  for (const int64_t max_tokens : {1, 40, 100, 4096}) {
+    const std::vector<Score> together = score(*model, requests, max_tokens);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      EXPECT_NEAR(together[i].logprob, alone[i], 1e-4) << i << ", max_tokens " << max_tokens;
+      EXPECT_EQ(std::ssize(together[i].logprobs), std::ssize(requests[i].ids) - requests[i].first);
+    }
+  }
+}
+
 TEST(Score, GivesTheReferencesLogLikelihoods) {
   if (!have_shared("fixtures/generation")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   int compared = 0;
