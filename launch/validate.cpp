@@ -14,6 +14,7 @@
 #include "recipes/parts.h"
 #include "recipes/recipe.h"
 #include "trainer/model_config.h"
+#include "trainer/token_ids.h"
 
 namespace lathe {
 namespace {
@@ -24,9 +25,9 @@ void check_model(const RunConfig& config) {
   const ModelConfig model = read_model_config(config.model.model_name_or_path);
   say("model", fmt::format("{}: {}, {} layers of {}, vocabulary {}", config.model.model_name_or_path, model.model_type,
                            model.num_hidden_layers, model.hidden_size, model.vocab_size));
-  if (config.data.max_length > model.max_position_embeddings) {
+  if (config.data.max_length > context_length(model)) {
     throw std::invalid_argument(fmt::format("data.max_length is {} but the model was made for {} positions; lower data.max_length",
-                                            config.data.max_length, model.max_position_embeddings));
+                                            config.data.max_length, context_length(model)));
   }
   const Tokenizer tokenizer(tokenizer_folder(config.model));
   if (tokenizer.vocab_size() > model.vocab_size) {

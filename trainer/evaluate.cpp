@@ -10,6 +10,7 @@
 #include "trainer/generate/generate.h"
 #include "trainer/score.h"
 #include "trainer/text_lines.h"
+#include "trainer/token_ids.h"
 
 namespace lathe {
 namespace {
@@ -109,7 +110,7 @@ TaskResult multiple_choice(Model& model, const Tokenizer& tokenizer, const TaskC
   for (const ChoiceItem& item : items) {
     for (size_t c = 0; c < item.choices.size(); ++c) {
       requests.push_back(fitted(completion_request(tokenizer, item.prompts[c], item.choices[c]),
-                                model.config().max_position_embeddings));
+                                context_length(model.config())));
     }
   }
   const std::vector<Score> scores = score(model, requests);
@@ -223,7 +224,7 @@ TaskResult perplexity(Model& model, const Tokenizer& tokenizer, const TaskConfig
     if (task.limit > 0 && std::ssize(bytes) == task.limit) return false;
     const std::string target = fill_in(task.target, record);
     const auto parts = windows(whole_text(tokenizer, fill_in(task.prompt, record), target),
-                               model.config().max_position_embeddings);
+                               context_length(model.config()));
     requests.insert(requests.end(), parts.begin(), parts.end());
     bytes.push_back(target.size());
     num_windows.push_back(parts.size());

@@ -24,8 +24,10 @@ std::vector<bool> parse_dense_layers(const Fields& fields, int64_t layers) {
 void parse_experts(const Fields& fields, ModelConfig& config, ExpertKeys keys) {
   if (keys == ExpertKeys::kNone) return;
   const bool qwen = keys == ExpertKeys::kQwen;
-  config.num_experts = qwen ? fields.size("num_experts", kMaxExperts, 128)
-                            : fields.size("num_local_experts", kMaxExperts, 8);
+  // transformers 5 writes Mixtral's name for both.
+  const bool old_name = qwen && !fields.has("num_local_experts");
+  config.num_experts = fields.size(old_name ? "num_experts" : "num_local_experts", kMaxExperts,
+                                   qwen ? 128 : 8);
   config.num_experts_per_tok = fields.size("num_experts_per_tok", kMaxExperts, qwen ? 8 : 2);
   if (config.num_experts_per_tok > config.num_experts) {
     fields.fail("num_experts_per_tok", "is " + std::to_string(config.num_experts_per_tok) +

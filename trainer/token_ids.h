@@ -8,8 +8,12 @@
 
 namespace lathe {
 
+// How many tokens a sequence may have: max_position_embeddings, times the factor where dynamic rope
+// scaling stretches the positions.
+int64_t context_length(const ModelConfig& config);
+
 // Ids that the model can read as one sequence: each in the vocabulary, no more than
-// max_position_embeddings. std::invalid_argument otherwise; `where` begins the message.
+// context_length(). std::invalid_argument otherwise; `where` begins the message.
 void check_token_ids(std::span<const int64_t> ids, const ModelConfig& config,
                      const std::string& where);
 

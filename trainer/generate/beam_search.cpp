@@ -8,6 +8,7 @@
 
 #include "trainer/generate/forward.h"
 #include "trainer/generate/generate.h"
+#include "trainer/token_ids.h"
 
 namespace lathe {
 namespace {
@@ -140,7 +141,7 @@ std::vector<Beam> beam_search(Model& model, const std::vector<int64_t>& prompt,
   require(options.max_new_tokens >= 0, "max_new_tokens must be 0 or more");
   require(std::isfinite(options.length_penalty), "length_penalty must be a number");
   check_prompt(prompt, model.config(), "beam search");
-  const int64_t room = model.config().max_position_embeddings - std::ssize(prompt);
+  const int64_t room = context_length(model.config()) - std::ssize(prompt);
   const int64_t limit = std::min(options.max_new_tokens, room);
   if (limit == 0) return {};
   const at::NoGradGuard no_grad;

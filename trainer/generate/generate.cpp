@@ -33,7 +33,7 @@ struct Sequence {
 };
 
 int64_t new_token_limit(const GenerateRequest& request, const ModelConfig& config) {
-  const auto room = config.max_position_embeddings - static_cast<int64_t>(request.prompt.size());
+  const auto room = context_length(config) - static_cast<int64_t>(request.prompt.size());
   return std::min(request.options.max_new_tokens, room);
 }
 

@@ -17,7 +17,7 @@
 namespace lathe {
 
 struct GenerateRequest {
-  std::vector<int64_t> prompt;  // at least one id, at most max_position_embeddings
+  std::vector<int64_t> prompt;  // at least one id, at most context_length()
   SamplingOptions options = {};
   int64_t samples = 1;  // texts of this prompt, which is read once for all of them
   std::vector<std::string> stop_strings = {};
