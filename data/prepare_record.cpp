@@ -51,8 +51,7 @@ PreparedRecord prepare_chat(const ChatRecord& record, const PrepareOptions& opti
                             const Tokenizer& tokenizer, const ChatFormat& format) {
   const bool mark = options.assistant_only_loss;
   if (mark && record.prompt_messages > 0) return prepare_chat_completion(record, tokenizer, format);
-  RenderedChat rendered = format.render(record.conversation, false, mark);
-  if (mark) drop_untrained(record.conversation, rendered);
+  const RenderedChat rendered = format.render(record.conversation, false, mark);
   MaskedIds masked = tokenize_chat(tokenizer, rendered, mark);
   PreparedRecord prepared;
   prepared.ids = std::move(masked.ids);
@@ -93,6 +92,7 @@ PreparedRecord prepare_record(const Record& record, const PrepareOptions& option
     prepared = prepare_pair(*pair, options, tokenizer);
   if (const auto* tokens = std::get_if<TokenRecord>(&record.content))
     prepared = prepare_tokens(*tokens, tokenizer);
+  refuse_double_bos(tokenizer, prepared.ids);
   const auto most = static_cast<size_t>(options.max_length);
   prepared.cut = most > 0 && prepared.ids.size() > most;
   if (prepared.cut) {
