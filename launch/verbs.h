@@ -14,6 +14,7 @@ inline constexpr VerbText kVerbs[] = {
     {"generate", "continue a prompt or answer questions: lathe generate --model DIR --prompt TEXT"},
     {"tokenize", "text to token ids and back, JSON lines: lathe tokenize --tokenizer DIR --input F.jsonl"},
     {"render", "conversations to text, ids and mask: lathe render --tokenizer DIR --input F.jsonl"},
+    {"tokenizer", "train a tokenizer: lathe tokenizer train --input FILE... --output DIR"},
     {"export", "turn a checkpoint into a Hugging Face folder: lathe export CHECKPOINT --output DIR"},
     {"validate", "check a config, its files and its model, without training: lathe validate CONFIG.yaml"},
     {"ls", "list recipes, golden configs and model families"},
