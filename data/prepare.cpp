@@ -58,6 +58,8 @@ json options_json(const PrepareOptions& options, Shape shape) {
   // The template itself has its own hash.
   if (is_chat(shape) || shape == Shape::kAuto)
     object["assistant_only_loss"] = options.assistant_only_loss;
+  if (options.roles_to_train != PrepareOptions().roles_to_train)
+    object["roles_to_train"] = options.roles_to_train;
   if (shape == Shape::kText || shape == Shape::kPromptCompletion || shape == Shape::kAuto)
     object["append_eos"] = options.append_eos;
   return object;
@@ -137,7 +139,7 @@ class Preparation {
       report_.shape_reason = corpus.reason();
       manifest_.tokenizer_hash = tokenizer_.hash();
       if (is_chat(shape_)) {
-        format_.emplace(tokenizer_, options_.chat_template);
+        format_.emplace(tokenizer_, options_.chat_template, options_.roles_to_train);
         manifest_.template_hash = ChatFormat::hash(tokenizer_, options_.chat_template);
       }
       manifest_.vocab_size = tokenizer_.vocab_size();

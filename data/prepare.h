@@ -17,6 +17,7 @@ struct PrepareOptions {
   Shape shape = Shape::kAuto;
   std::string chat_template = "auto";  // what ChatFormat takes
   bool assistant_only_loss = true;  // train only on what the assistant says, or on the completion
+  std::vector<std::string> roles_to_train = {"assistant"};  // where a message does not say so itself
   bool append_eos = true;           // text: end every document with the eos token, if there is one
   int64_t max_length = 1024;        // longer documents are cut here and counted; 0: never
   int64_t shard_tokens = 64 << 20;  // start a new shard file beyond this
