@@ -9,6 +9,7 @@ int generate_verb(int argc, char** argv);
 int tokenize_verb(int argc, char** argv);
 int render_verb(int argc, char** argv);
 int tokenizer_verb(int argc, char** argv);
+int inspect_verb(int argc, char** argv);
 int export_verb(int argc, char** argv);
 int validate_verb(int argc, char** argv);
 int ls_verb(int argc, char** argv);

@@ -15,6 +15,7 @@ inline constexpr VerbText kVerbs[] = {
     {"tokenize", "text to token ids and back, JSON lines: lathe tokenize --tokenizer DIR --input F.jsonl"},
     {"render", "conversations to text, ids and mask: lathe render --tokenizer DIR --input F.jsonl"},
     {"tokenizer", "train a tokenizer: lathe tokenizer train --input FILE... --output DIR"},
+    {"inspect", "show examples with their mask, lengths and packing: lathe inspect CONFIG|DATASET"},
     {"export", "turn a checkpoint into a Hugging Face folder: lathe export CHECKPOINT --output DIR"},
     {"validate", "check a config, its files and its model, without training: lathe validate CONFIG.yaml"},
     {"ls", "list recipes, golden configs and model families"},
