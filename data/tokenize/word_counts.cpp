@@ -18,12 +18,9 @@ void WordCounts::add_word(std::string_view word, int64_t count) {
 
 void WordCounts::add(std::string_view text) {
   if (!is_valid_utf8(text)) throw std::invalid_argument("the text is not valid UTF-8");
-  const char* const end = text.data() + text.size();
-  for (const char* p = text.data(); p < end;) {
-    const char* const next = splitter_.word_end(p, end);
-    add_word({p, static_cast<size_t>(next - p)}, 1);
-    p = next;
-  }
+  splitter_.split(text, [&](const char* begin, const char* end) {
+    add_word({begin, static_cast<size_t>(end - begin)}, 1);
+  });
 }
 
 void WordCounts::add(const WordCounts& other) {
