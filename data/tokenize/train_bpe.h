@@ -18,7 +18,9 @@ struct BpeTraining {
   std::vector<std::string> special_tokens;  // get the first ids
   bool all_bytes =
       true;  // initial_alphabet: every byte, also those that no text holds; else what is seen
-  int64_t limit_alphabet = 0;  // so many of the commonest characters at most; 0: all
+  // So many of the commonest characters at most; 0: all. Of equally common ones those with the lower
+  // code points stay, where the reference leaves it to chance.
+  int64_t limit_alphabet = 0;
 };
 
 struct TrainedBpe {
