@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kBins = 12;
 
-// Whatever numbers prepare wrote into the manifest, in its order.
+// Whatever numbers prepare wrote into the manifest, those that say how much is left in front.
 void read_report(const std::string& text, Inspection& view) {
   const auto report = nlohmann::ordered_json::parse(text, nullptr, false);
   if (!report.is_object()) return;
@@ -21,6 +21,11 @@ void read_report(const std::string& text, Inspection& view) {
       view.counts.emplace_back(key, value.get<int64_t>());
     }
   }
+  const auto place = [](const auto& count) {
+    return count.first == "read" ? 0 : count.first == "kept" ? 1 : 2;
+  };
+  std::stable_sort(view.counts.begin(), view.counts.end(),
+                   [&](const auto& a, const auto& b) { return place(a) < place(b); });
   view.shape_reason = report.value("shape_reason", "");
   view.first_dropped = report.value("first_dropped", std::vector<std::string>());
 }

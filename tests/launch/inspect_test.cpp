@@ -17,19 +17,20 @@ class Inspect : public testing::Test {
  protected:
   Inspect() {
     write_timetable(folder_.path(), 1, 64, 8);
-    write_text(
-        folder_ / "chats.jsonl",
-        R"({"messages": [{"role": "user", "content": "<b>Hi</b>"}, {"role": "assistant", "content": "Go & see"}]})"
-        "\n"
-        R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "No", "train": false}]})"
-        "\n"
-        R"({"messages": [{"role": "user", "content": "<b>Hi</b>"}, {"role": "assistant", "content": "Go & see"}]})"
-        "\n");
+    std::string chats;
+    for (const char* name : {"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "A"}) {
+      chats += talk(name, "");
+    }
+    write_text(folder_ / "chats.jsonl", chats + talk("K", R"(, "train": false)"));
     write_text(folder_ / "many.yaml",
                "recipe: sft\noutput_dir: " + folder_ / "run" +
                    "\nmodel: {model_name_or_path: " + folder_ / "model" +
                    ", from_scratch: true}\ndata: {train: " + folder_ / "train.jsonl" +
                    ", max_length: 128, cache_dir: " + folder_ / "cache}\n");
+  }
+  static std::string talk(const std::string& name, const std::string& more) {
+    return R"({"messages": [{"role": "user", "content": "<b>)" + name +
+           R"(</b>"}, {"role": "assistant", "content": "Go & see")" + more + "}]}\n";
   }
   ProgramResult inspect(const std::string& source, const std::string& more = "") {
     return run_lathe("inspect " + folder_ / source + " " + more);
@@ -50,19 +51,12 @@ TEST_F(Inspect, ShowsWhatAConfigTrains) {
 }
 
 TEST_F(Inspect, ShowsRawFilesWithTheirMask) {
-  const ProgramResult result =
-      inspect("chats.jsonl", raw_options() + " max_all_masked=0.9 --html " + folder_ / "page.html");
-  if (result.code != kDone) {  // without a limit on records that have nothing to train on
-    EXPECT_THAT(result.output, HasSubstr("max_all_masked"));
-  }
   const ProgramResult plain =
-      result.code == kDone
-          ? result
-          : inspect("chats.jsonl", raw_options() + " --html " + folder_ / "page.html");
+      inspect("chats.jsonl", raw_options() + " --html " + folder_ / "page.html");
   EXPECT_EQ(plain.code, kDone) << plain.output;
   EXPECT_THAT(plain.output, HasSubstr("\u00abGo & see"));
   EXPECT_THAT(plain.output, HasSubstr("all_masked 1"));
-  EXPECT_THAT(plain.output, HasSubstr("2, 1 of them (50.00 %) the same as an earlier one"));
+  EXPECT_THAT(plain.output, HasSubstr("11, 1 of them (9.09 %) the same as an earlier one"));
   const std::string page = read_text(folder_ / "page.html");
   EXPECT_THAT(page, HasSubstr("&lt;"));
   EXPECT_THAT(page, Not(HasSubstr("<b>")));
