@@ -14,6 +14,7 @@
 #include "data/corpus/input_file.h"
 #include "data/tokenize/tokenizer.h"
 #include "data/tokenize/train_bpe.h"
+#include "data/tokenize/unicode.h"
 #include "launch/arguments.h"
 #include "launch/exit_codes.h"
 #include "launch/run_verb.h"
@@ -104,18 +105,26 @@ void add_lines(const std::string& path, Counter& counter) {
   InputFile file(path);
   std::string held;
   std::vector<char> buffer(1 << 20);
+  int64_t line = 0;
+  const auto add = [&] {
+    ++line;
+    if (!is_valid_utf8(held)) {
+      throw std::invalid_argument(fmt::format("{}:{}: the text is not valid UTF-8", path, line));
+    }
+    counter.add(held);
+    held.clear();
+  };
   while (const size_t got = file.read(buffer.data(), buffer.size())) {
     std::string_view rest(buffer.data(), got);
     for (size_t end; (end = rest.find('\n')) != rest.npos; rest.remove_prefix(end + 1)) {
       held += rest.substr(0, end + 1);
-      counter.add(held);
-      held.clear();
+      add();
     }
     held += rest;
     if (held.size() > kMostTextBytes)
       throw std::invalid_argument(path + ": a line of more than 1 GiB");
   }
-  if (!held.empty()) counter.add(held);
+  if (!held.empty()) add();
 }
 
 void add_records(const std::string& path, Counter& counter) {

@@ -61,7 +61,7 @@ TEST(TokenizerTrain, SaysWhatIsWrong) {
   const std::string out = " --output " + folder / "out";
   const ProgramResult bad = run_lathe("tokenizer train --input " + folder / "bad.txt" + out);
   EXPECT_EQ(bad.code, 65);
-  EXPECT_THAT(bad.output, HasSubstr("bad.txt: the text is not valid UTF-8"));
+  EXPECT_THAT(bad.output, HasSubstr("bad.txt:2: the text is not valid UTF-8"));
   EXPECT_FALSE(std::filesystem::exists(folder / "out"));
   EXPECT_EQ(run_lathe("tokenizer frobnicate" + out).code, 64);
   EXPECT_EQ(run_lathe("tokenizer train" + out).code, 64);
