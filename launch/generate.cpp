@@ -1,19 +1,15 @@
 // lathe generate --model DIR (--prompt TEXT | --input F.jsonl)
 #include <fmt/core.h>
 
-#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "data/tokenize/chat_format.h"
-#include "data/tokenize/tokenizer.h"
-#include "launch/arguments.h"
+#include "launch/conversation.h"
 #include "launch/exit_codes.h"
-#include "launch/fatal.h"
 #include "launch/run_verb.h"
-#include "recipes/parts.h"
-#include "trainer/generate/generate.h"
-#include "trainer/hf_folder.h"
+#include "launch/sampling_arguments.h"
+#include "trainer/generate/beam_search.h"
+#include "trainer/text_lines.h"
 
 namespace lathe {
 namespace {
@@ -21,133 +17,187 @@ namespace {
 using json = nlohmann::ordered_json;
 
 struct GenerateArguments {
-  std::string model, prompt, input, dtype = "auto", chat_template = "auto";
-  bool chat = false;
-  int64_t max_new_tokens = 128, top_k = 0, seed = 0;
-  double temperature = 0, top_p = 1, min_p = 0, repetition_penalty = 1;
+  ModelArguments model;
+  SamplingArguments sampling;
+  std::string prompt, input;
+  bool chat = false, early_stopping = false;
+  int64_t samples = 1, num_beams = 1;
+  double length_penalty = 1;
 };
 
-SamplingOptions sampling(const GenerateArguments& arguments, const Model& model) {
-  SamplingOptions options;
-  options.max_new_tokens = arguments.max_new_tokens;
-  options.temperature = arguments.temperature;
-  options.top_k = arguments.top_k;
-  options.top_p = arguments.top_p;
-  options.min_p = arguments.min_p;
-  options.repetition_penalty = arguments.repetition_penalty;
-  options.seed = static_cast<uint64_t>(arguments.seed);
-  options.stop_ids = model.config().eos_token_id;
-  return options;
+void print_line(const json& line) {
+  std::cout << line.dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
 }
 
-std::vector<int64_t> prompt_ids(const Tokenizer& tokenizer, const std::string& text, bool add_special_tokens) {
-  const std::vector<int32_t> ids = tokenizer.encode(text, add_special_tokens);
-  return {ids.begin(), ids.end()};
-}
-
-std::vector<int64_t> chat_ids(const Tokenizer& tokenizer, const Conversation& conversation, const std::string& name) {
-  const ChatFormat format(tokenizer, name);
-  return prompt_ids(tokenizer, format.render(conversation, /*generation_prompt=*/true).text, false);
-}
-
-// messages, and what else the template may ask for: tools, documents, chat_template_kwargs.
-Conversation read_conversation(const json& record) {
-  Conversation conversation;
-  for (const json& message : record.at("messages")) {
-    const json content = message.value("content", json());
-    conversation.messages.push_back(
-        {.role = message.at("role"), .content = content.is_null() ? "" : content.get<std::string>(), .extra_json = message.dump()});
-  }
-  json variables = record.value("chat_template_kwargs", json::object());
-  for (const char* name : {"tools", "documents"}) {
-    if (record.contains(name)) variables[name] = record[name];
-  }
-  conversation.variables_json = variables.dump();
-  return conversation;
-}
-
-// One line of --input: {"prompt"}, {"messages"} or {"input_ids"}.
-std::vector<int64_t> record_ids(const json& record, const Tokenizer& tokenizer, const std::string& chat_template) {
-  if (record.contains("input_ids")) return record["input_ids"].get<std::vector<int64_t>>();
-  if (record.contains("messages")) return chat_ids(tokenizer, read_conversation(record), chat_template);
-  if (record.contains("prompt")) return prompt_ids(tokenizer, record["prompt"].get<std::string>(), true);
-  throw std::invalid_argument("found none of `prompt`, `messages`, `input_ids`");
-}
-
-std::vector<GenerateRequest> read_requests(const GenerateArguments& arguments, const Tokenizer& tokenizer,
-                                           const SamplingOptions& options) {
-  std::ifstream in(arguments.input);
-  if (!in) throw std::invalid_argument("--input " + arguments.input + " can not be opened");
+// Request i has seed + i, so that equal prompts get different texts.
+std::vector<GenerateRequest> read_requests(const GenerateArguments& a, const LoadedModel& loaded) {
   std::vector<GenerateRequest> requests;
-  int64_t line_number = 0;
-  for (std::string line; std::getline(in, line);) {
-    ++line_number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    try {
-      GenerateRequest request{.prompt = record_ids(json::parse(line), tokenizer, arguments.chat_template), .options = options};
-      request.options.seed += requests.size();
-      requests.push_back(std::move(request));
-    } catch (const std::exception& error) {
-      throw std::invalid_argument(fmt::format("{}:{}: {}; expected one JSON object a line with `prompt` (text), `messages` or "
-                                              "`input_ids`",
-                                              arguments.input, line_number, error.what()));
-    }
-  }
+  for_each_line(a.input, [&](std::string_view line) {
+    GenerateRequest request{
+        .prompt = request_ids(line, loaded.tokenizer(), a.sampling.chat_template),
+        .options = a.sampling.of(loaded),
+        .samples = a.samples,
+        .stop_strings = a.sampling.stop};
+    request.options.seed += requests.size();
+    check_prompt(request.prompt, loaded.model->config(), "the record");
+    requests.push_back(std::move(request));
+  });
   return requests;
 }
 
-void answer_file(Model& model, const Tokenizer& tokenizer, const std::vector<GenerateRequest>& requests) {
-  for (const GenerateResult& result : generate(model, requests)) {
-    const std::string text = tokenizer.decode({result.ids.begin(), result.ids.end()}, true);
-    const json line = {{"text", text},
-                       {"ids", result.ids},
-                       {"logprob", result.logprob},
-                       {"finish", result.finish == GenerateResult::Finish::kStop ? "stop" : "length"}};
-    std::cout << line.dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
+// One line per text; with several texts a record, each says of which it is and the how manieth.
+void answer_file(const GenerateArguments& a, const LoadedModel& loaded) {
+  const std::vector<GenerateRequest> requests = read_requests(a, loaded);
+  const auto results = generate(*loaded.model, requests, {.tokenizer = &loaded.tokenizer()});
+  for (size_t i = 0; i < results.size(); ++i) {
+    const GenerateResult& result = results[i];
+    json line = {{"text", result.text},
+                 {"ids", result.ids},
+                 {"logprob", result.logprob},
+                 {"finish", finish_name(result.finish)},
+                 {"logprobs", result.logprobs}};
+    if (a.samples > 1) {
+      line["record"] = i / static_cast<size_t>(a.samples);
+      line["sample"] = i % static_cast<size_t>(a.samples);
+    }
+    print_line(line);
   }
 }
 
-void answer_person(Model& model, const Tokenizer& tokenizer, const GenerateArguments& arguments, const SamplingOptions& options) {
-  GenerateRequest request{.prompt = {}, .options = options};
-  request.prompt = arguments.chat ? chat_ids(tokenizer, {{{"user", arguments.prompt}}}, arguments.chat_template)
-                                  : prompt_ids(tokenizer, arguments.prompt, true);
-  StreamDecoder decoder(tokenizer);
-  if (!arguments.chat) std::cout << arguments.prompt << std::flush;
-  generate(model, {request}, 1, [&](size_t, int64_t id) { std::cout << decoder.push(static_cast<int32_t>(id)) << std::flush; });
+std::vector<Beam> beams_of(const GenerateArguments& a, const LoadedModel& loaded,
+                           const std::vector<int64_t>& prompt) {
+  const SamplingOptions sampling = a.sampling.of(loaded);
+  std::vector<Beam> beams = beam_search(*loaded.model, prompt,
+                                        {.num_beams = a.num_beams,
+                                         .max_new_tokens = sampling.max_new_tokens,
+                                         .length_penalty = a.length_penalty,
+                                         .early_stopping = a.early_stopping,
+                                         .stop_ids = sampling.stop_ids});
+  if (std::ssize(beams) > a.samples) beams.resize(static_cast<size_t>(a.samples));
+  return beams;
+}
+
+std::string beam_text(const LoadedModel& loaded, const Beam& beam) {
+  return loaded.tokenizer().decode({beam.ids.begin(), beam.ids.end() - (beam.stopped ? 1 : 0)},
+                                   true);
+}
+
+void answer_file_by_beams(const GenerateArguments& a, const LoadedModel& loaded) {
+  size_t record = 0;
+  for (const GenerateRequest& request : read_requests(a, loaded)) {
+    const std::vector<Beam> beams = beams_of(a, loaded, request.prompt);
+    for (size_t i = 0; i < beams.size(); ++i) {
+      json line = {{"text", beam_text(loaded, beams[i])},
+                   {"ids", beams[i].ids},
+                   {"logprob", beams[i].logprob},
+                   {"finish", beams[i].stopped ? "stop" : "length"},
+                   {"score", beams[i].score}};
+      if (a.samples > 1) {
+        line["record"] = record;
+        line["sample"] = i;
+      }
+      print_line(line);
+    }
+    ++record;
+  }
+}
+
+// A prompt with what goes on after it. Decoded together: alone, some tokenizers' first token loses
+// its space.
+std::string continued(const Tokenizer& tokenizer, const std::vector<int64_t>& prompt,
+                      const std::vector<int64_t>& ids, const std::string& text) {
+  std::vector<int32_t> all(prompt.begin(), prompt.end());
+  const size_t known = tokenizer.decode(all, true).size();
+  all.insert(all.end(), ids.begin(), ids.end());
+  const std::string whole = tokenizer.decode(all, true);
+  const size_t place = whole.find(text, known);
+  return place == std::string::npos ? whole : whole.substr(0, place + text.size());
+}
+
+std::vector<GenerateRequest> person_request(const GenerateArguments& a, const LoadedModel& loaded) {
+  GenerateRequest request{.prompt = {},
+                          .options = a.sampling.of(loaded),
+                          .samples = a.samples,
+                          .stop_strings = a.sampling.stop};
+  const Tokenizer& tokenizer = loaded.tokenizer();
+  request.prompt = a.chat ? chat_ids(tokenizer, ChatFormat(tokenizer, a.sampling.chat_template),
+                                     {{{"user", a.prompt}}})
+                          : text_ids(tokenizer, a.prompt);
+  return {request};
+}
+
+void stream_to_person(const GenerateArguments& a, const LoadedModel& loaded) {
+  const std::vector<GenerateRequest> request = person_request(a, loaded);
+  StreamDecoder decoder(loaded.tokenizer());
+  const auto say = [&](int64_t id) {
+    std::cout << decoder.push(static_cast<int32_t>(id)) << std::flush;
+  };
+  if (!a.chat) std::for_each(request[0].prompt.begin(), request[0].prompt.end(), say);
+  generate(*loaded.model, request, {.on_token = [&](size_t, int64_t id) { say(id); }});
   std::cout << decoder.finish() << std::endl;
+}
+
+// As it comes where nothing can end it in hindsight.
+void answer_person(const GenerateArguments& a, const LoadedModel& loaded) {
+  if (a.num_beams == 1 && a.samples == 1 && a.sampling.stop.empty()) {
+    return stream_to_person(a, loaded);
+  }
+  const std::vector<GenerateRequest> request = person_request(a, loaded);
+  const auto print = [&](const std::vector<int64_t>& ids, const std::string& text) {
+    std::cout << (a.chat ? text : continued(loaded.tokenizer(), request[0].prompt, ids, text))
+              << std::endl;
+  };
+  if (a.num_beams > 1) {
+    for (const Beam& beam : beams_of(a, loaded, request[0].prompt)) {
+      print(beam.ids, beam_text(loaded, beam));
+    }
+    return;
+  }
+  const auto results = generate(*loaded.model, request, {.tokenizer = &loaded.tokenizer()});
+  for (const GenerateResult& result : results) print(result.ids, result.text);
+}
+
+void check(const GenerateArguments& a) {
+  const auto require = [](bool good, const char* what) {
+    if (!good) throw UsageError(std::string("lathe generate: ") + what);
+  };
+  require(a.prompt.empty() != a.input.empty(), "give one of --prompt and --input");
+  require(a.samples >= 1, "-n must be 1 or more");
+  require(a.num_beams >= 1, "--num-beams must be 1 or more");
+  if (a.num_beams == 1) return;
+  require(a.samples <= a.num_beams, "-n is more than --num-beams");
+  require(a.sampling.options.temperature == 0,
+          "beam search does not sample; leave --temperature out");
+  require(a.sampling.stop.empty(), "beam search ends at the model's stop ids; leave --stop out");
 }
 
 }  // namespace
 
 int generate_verb(int argc, char** argv) {
   GenerateArguments a;
-  Arguments arguments("generate", "Continues a prompt, or answers questions from a file (JSON lines in and out).");
-  arguments.option("--model", a.model, "Hugging Face folder", true);
+  Arguments arguments(
+      "generate", "Continues a prompt, or answers questions from a file (JSON lines in and out).");
+  a.model.add_to(arguments);
   arguments.option("--prompt", a.prompt, "text to continue; with --chat, a question to answer");
   arguments.option("--input", a.input, "JSON lines with `prompt`, `messages` or `input_ids`");
   arguments.flag("--chat", a.chat, "put --prompt as a user's turn into the chat template");
-  arguments.option("--chat-template", a.chat_template, "auto: the model's own, else chatml; or a built-in name, or a .jinja file");
-  arguments.option("--max-new-tokens", a.max_new_tokens, "tokens at most");
-  arguments.option("--temperature", a.temperature, "0: greedy");
-  arguments.option("--top-k", a.top_k, "sample among the k likeliest; 0: off");
-  arguments.option("--top-p", a.top_p, "sample among the likeliest that hold this share");
-  arguments.option("--min-p", a.min_p, "leave out what is less likely than this share of the likeliest");
-  arguments.option("--repetition-penalty", a.repetition_penalty, "above 1: what was said becomes less likely");
-  arguments.option("--seed", a.seed, "of the sampling");
-  arguments.option("--dtype", a.dtype, "fp32, bf16 or auto");
+  arguments.option("-n", a.samples,
+                   "texts of each prompt, which is read once; of beams, the best so many");
+  arguments.option("--num-beams", a.num_beams, "beam search; 1: off");
+  arguments.option("--length-penalty", a.length_penalty,
+                   "beam search: a text's score is logprob / length ^ this");
+  arguments.flag("--early-stopping", a.early_stopping,
+                 "beam search: end as soon as there are as many texts as beams");
+  a.sampling.add_to(arguments);
   if (!arguments.parse(argc, argv)) return kDone;
-  if (a.prompt.empty() == a.input.empty()) throw UsageError("lathe generate: give one of --prompt and --input");
-  if (a.dtype != "auto" && a.dtype != "fp32" && a.dtype != "bf16") {
-    throw UsageError("lathe generate: --dtype is `" + a.dtype + "`; expected fp32, bf16 or auto");
-  }
-  const std::string folder = resolve_model_folder(a.model);
-  const Tokenizer tokenizer(folder);
-  const std::unique_ptr<Model> model = load_model(folder, compute_dtype(a.dtype, at::kCPU), at::kCPU);
-  const SamplingOptions options = sampling(a, *model);
+  check(a);
+  const LoadedModel loaded = a.model.load();
   if (a.input.empty()) {
-    answer_person(*model, tokenizer, a, options);
+    answer_person(a, loaded);
+  } else if (a.num_beams > 1) {
+    answer_file_by_beams(a, loaded);
   } else {
-    answer_file(*model, tokenizer, read_requests(a, tokenizer, options));
+    answer_file(a, loaded);
   }
   return kDone;
 }

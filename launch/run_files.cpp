@@ -6,6 +6,7 @@
 
 #include "launch/exit_codes.h"
 #include "launch/fatal.h"
+#include "recipes/parts.h"
 #include "recipes/recipe.h"
 #include "trainer/hf_folder.h"
 
@@ -31,7 +32,8 @@ RunRequest read_run(const std::string& path, const std::vector<std::string>& ove
     check_run(request.config, request.resolved, find_recipe(first.recipe).makes_its_data);
   });
   std::string& model = request.config.model.model_name_or_path;
-  if (!model.empty()) model = resolve_model_folder(model, hub_cache_folder(env));
+  if (!model.empty()) model = resolve_model_folder(model, user_hub_folder());
+  for (std::string& note : resolve_sources(request.config.data)) request.resolved.notes.push_back(std::move(note));
   request.fingerprint = fingerprint(request.config);
   return request;
 }
@@ -40,6 +42,8 @@ std::string user_cache_dir() {
   const std::string cache = env("XDG_CACHE_HOME");
   return (cache.empty() ? env("HOME") + "/.cache" : cache) + "/lathe";
 }
+
+std::string user_hub_folder() { return hub_cache_folder(env); }
 
 int launched_ranks(int* rank) {
   for (const auto& [size, own] : {std::pair{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"},

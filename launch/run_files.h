@@ -20,6 +20,9 @@ RunRequest read_run(const std::string& path, const std::vector<std::string>& ove
 // $XDG_CACHE_HOME/lathe, else ~/.cache/lathe.
 std::string user_cache_dir();
 
+// Where the user's Hugging Face cache lies, whether or not it is there.
+std::string user_hub_folder();
+
 // How many ranks a launcher (mpirun, srun) says there are; 0 when there is no launcher. `rank`: this one.
 int launched_ranks(int* rank = nullptr);
 

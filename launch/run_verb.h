@@ -6,6 +6,9 @@ namespace lathe {
 int train_verb(int argc, char** argv);
 int prepare_verb(int argc, char** argv);
 int generate_verb(int argc, char** argv);
+int chat_verb(int argc, char** argv);
+int score_verb(int argc, char** argv);
+int eval_verb(int argc, char** argv);
 int tokenize_verb(int argc, char** argv);
 int render_verb(int argc, char** argv);
 int tokenizer_verb(int argc, char** argv);

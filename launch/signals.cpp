@@ -10,6 +10,10 @@ namespace {
 
 std::atomic<bool> stop_requested{false};  // a signal handler can only reach what is global
 
+std::atomic<bool> interrupted{false};
+
+void on_interrupt(int) { interrupted = true; }
+
 void on_signal(int) {
   if (stop_requested.exchange(true)) _exit(kStopped);
 }
@@ -38,6 +42,13 @@ const std::atomic<bool>& stop_on_signals() {
   action.sa_flags = SA_RESTART;
   for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) sigaction(signal, &action, nullptr);
   return stop_requested;
+}
+
+std::atomic<bool>& flag_on_interrupt() {
+  struct sigaction action = {};
+  action.sa_handler = on_interrupt;
+  sigaction(SIGINT, &action, nullptr);  // without SA_RESTART: the read ends
+  return interrupted;
 }
 
 }  // namespace lathe

@@ -8,6 +8,10 @@ namespace lathe {
 // exit with kStopped. The second ends the process at once.
 const std::atomic<bool>& stop_on_signals();
 
+// From now on SIGINT sets the returned flag, however often it comes, and a read from the terminal that waits returns. Whoever
+// saw it clears it.
+std::atomic<bool>& flag_on_interrupt();
+
 // From now on a mapped file that vanishes under the process (SIGBUS) ends it with a FATAL line and kIoError.
 void explain_bus_errors();
 

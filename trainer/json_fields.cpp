@@ -87,12 +87,26 @@ int64_t Fields::size(const char* key, int64_t most, int64_t fallback) const {
 }
 
 double Fields::number(const char* key, double fallback, double least) const {
-  if (!has(key)) return fallback;
-  if (!at(key).is_number()) wrong_type(key, "a number");
-  const double value = at(key).get<double>();
+  return has(key) ? number(key, at(key), least) : fallback;
+}
+
+double Fields::number(const char* key, const Json& json, double least) const {
+  if (!json.is_number()) wrong_type(key, "a number");
+  const double value = json.get<double>();
   if (!std::isfinite(value) || value < least)
     fail(key, "is " + shown(at(key)) + ", which is out of range");
   return value;
+}
+
+std::vector<double> Fields::numbers(const char* key, double least) const {
+  std::vector<double> out;
+  if (!has(key)) return out;
+  if (!at(key).is_array()) wrong_type(key, "a list of numbers");
+  for (const Json& value : at(key)) {
+    if (!value.is_number()) wrong_type(key, "a list of numbers");
+    out.push_back(number(key, value, least));
+  }
+  return out;
 }
 
 bool Fields::boolean(const char* key, bool fallback) const {

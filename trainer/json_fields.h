@@ -37,6 +37,8 @@ class Fields {
   int64_t size(const char* key, int64_t most, int64_t fallback) const;
   // Finite and not below `least`.
   double number(const char* key, double fallback, double least) const;
+  // A list of such, empty when absent.
+  std::vector<double> numbers(const char* key, double least) const;
   bool boolean(const char* key, bool fallback) const;
   std::string text(const char* key, const std::string& fallback) const;
   // A token id, a list of them, or null for none.
@@ -49,6 +51,7 @@ class Fields {
  private:
   [[noreturn]] void wrong_type(const char* key, const char* expected) const;
   int64_t id(const char* key, const Json& value) const;
+  double number(const char* key, const Json& value, double least) const;
 
   const Json& object_;
   std::string where_, prefix_;

@@ -43,6 +43,10 @@ class Model {
   // hidden_NH -> [N, V] float32. For generation and scoring; no gradient.
   virtual at::Tensor logits(const at::Tensor& hidden_NH) = 0;
 
+  // What the model itself wants added to the mean loss of the last hidden(batch), differentiable, undefined when that is
+  // nothing: the balance of experts' load, times its coefficient. Handed over once.
+  virtual at::Tensor take_auxiliary_loss() { return {}; }
+
   // An empty cache of this model's type and device, for up to `capacity` tokens.
   KvCache make_cache(int64_t capacity);
 };

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "trainer/json_fields.h"
+#include "trainer/model_config_experts.h"
 #include "trainer/model_config_gpt2.h"
 #include "trainer/model_config_layers.h"
 #include "trainer/model_config_rope.h"
@@ -33,6 +34,7 @@ struct Family {
   std::string_view activation = kSilu;
   double query_pre_attn_scalar = 0;                 // 0: the family has no such key
   double attention_softcap = 0, logit_softcap = 0;  // 0: none
+  ExpertKeys experts = ExpertKeys::kNone;
 };
 
 constexpr Family kFamilies[] = {
@@ -129,6 +131,26 @@ constexpr Family kFamilies[] = {
      128004,
      0,
      {Windows::kFlagged, 4096, 0, true}},
+    {.model_type = "mixtral",
+     .architecture = "MixtralForCausalLM",
+     .max_position_embeddings = 131072,
+     .rms_norm_eps = 1e-5,
+     .rope_theta = 1e6,
+     .tie_word_embeddings = false,
+     .bos_token_id = 1,
+     .eos_token_id = 2,
+     .layers = {Windows::kAll},
+     .experts = ExpertKeys::kMixtral},
+    {.model_type = "qwen3_moe",
+     .architecture = "Qwen3MoeForCausalLM",
+     .max_position_embeddings = 32768,
+     .rms_norm_eps = 1e-6,
+     .rope_theta = 10000,
+     .tie_word_embeddings = false,
+     .bos_token_id = -1,
+     .eos_token_id = -1,
+     .layers = {Windows::kFlaggedAll, 4096},
+     .experts = ExpertKeys::kQwen},
     {kGpt2,
      "GPT2LMHeadModel",
      1024,
@@ -145,6 +167,19 @@ constexpr Family kFamilies[] = {
      "activation_function",
      "gelu_new"},
 };
+
+// What an absent num_key_value_heads means where it is not num_attention_heads.
+constexpr std::pair<std::string_view, int64_t> kKeyValueHeads[] = {
+    {"mistral", 8},   {"mixtral", 8}, {"qwen2", 32},      {"qwen3", 32},
+    {"qwen3_moe", 4}, {"gemma2", 4},  {"gemma3_text", 4}, {"smollm3", 4}};
+
+int64_t default_key_value_heads(const Fields& fields, const Family& family, int64_t heads) {
+  if (fields.mentions("num_key_value_heads")) return heads;  // null
+  for (const auto& [model_type, count] : kKeyValueHeads) {
+    if (model_type == family.model_type) return count;
+  }
+  return heads;
+}
 
 const Family& family_of(const std::string& model_type, const std::string& where) {
   std::string known;
@@ -203,7 +238,8 @@ void parse_sizes(const Fields& fields, ModelConfig& config, const Family& family
   config.num_hidden_layers = fields.size("num_hidden_layers", 4096);
   config.num_attention_heads = fields.size("num_attention_heads", 65536);
   config.num_key_value_heads =
-      fields.size("num_key_value_heads", 65536, config.num_attention_heads);
+      fields.size("num_key_value_heads", 65536,
+                  default_key_value_heads(fields, family, config.num_attention_heads));
   config.max_position_embeddings =
       fields.size("max_position_embeddings", int64_t{1} << 40, family.max_position_embeddings);
   if (config.num_attention_heads % config.num_key_value_heads != 0) {
@@ -254,6 +290,7 @@ void parse_decoder(const Fields& fields, ModelConfig& config, const Family& fami
   parse_rope(fields, config, family.partial_rotary);
   parse_layers(fields, config, family.layers);
   parse_scores(fields, config, family);
+  parse_experts(fields, config, family.experts);
   config.attention_bias = fields.boolean("attention_bias", false);
   config.mlp_bias = fields.boolean("mlp_bias", false);
 }
@@ -272,6 +309,7 @@ void dump_decoder(const ModelConfig& config, Json& json, const Family& family) {
   dump_rope(config, json);
   dump_layers(config, json, family.layers);
   dump_scores(config, json, family);
+  dump_experts(config, json, family.experts);
 }
 
 std::vector<int64_t> default_ids(int64_t id) {

@@ -10,12 +10,14 @@
 namespace lathe {
 
 struct RopeScaling {
-  std::string type = "default";  // default | linear | dynamic | llama3 | yarn
+  std::string type = "default";  // default | linear | dynamic | llama3 | yarn | longrope
   double factor = 1;
   double low_freq_factor = 1, high_freq_factor = 4;
-  int64_t original_max_position_embeddings = 0;  // yarn, dynamic: never 0 after parsing
+  int64_t original_max_position_embeddings = 0;  // yarn, dynamic, longrope: never 0 after parsing
   double attention_factor = 0, beta_fast = 32,
          beta_slow = 1;  // attention_factor 0: the class's default
+  // longrope: what each frequency is divided by, in sequences up to the original length and beyond.
+  std::vector<double> short_factor = {}, long_factor = {};
 
   bool operator==(const RopeScaling&) const = default;
 };
@@ -34,6 +36,12 @@ struct ModelConfig {
   std::vector<bool> rope_layers;     // empty: all turn positions
   double attention_softcap = 0, logit_softcap = 0;  // 0: none
   double query_pre_attn_scalar = 0;                 // 0: head_dim
+  // Of the layers that have experts in the place of the MLP; num_experts 0: none has.
+  int64_t num_experts = 0, num_experts_per_tok = 0, moe_intermediate_size = 0;
+  bool norm_topk_prob = true;         // the chosen experts' weights are made to sum to 1
+  std::vector<bool> dense_layers;     // empty: all have experts, if there are any
+  double router_aux_loss_coef = 0;    // of the balance of the experts' load,
+  bool output_router_logits = false;  // which joins the loss only if this is asked for
   bool tie_word_embeddings = false, attention_bias = false, mlp_bias = false;
   std::vector<int64_t> eos_token_id;
   int64_t bos_token_id = -1, pad_token_id = -1;  // -1: none
@@ -43,6 +51,9 @@ struct ModelConfig {
 
   bool slides(int64_t layer) const { return !sliding_layers.empty() && sliding_layers[layer]; }
   bool rotates(int64_t layer) const { return rope_layers.empty() || rope_layers[layer]; }
+  bool has_experts(int64_t layer) const {
+    return num_experts > 0 && (dense_layers.empty() || !dense_layers[layer]);
+  }
   bool operator==(const ModelConfig&) const = default;
 };
 

@@ -7,6 +7,10 @@ namespace {
 
 constexpr int64_t kMaxWindow = int64_t{1} << 40;
 
+bool is_flagged(Windows windows) {
+  return windows == Windows::kFlagged || windows == Windows::kFlaggedAll;
+}
+
 // The list under `key`, one entry a layer, each as `read` takes it.
 template <typename Read>
 std::vector<bool> layer_list(const Fields& fields, const char* key, int64_t layers,
@@ -37,7 +41,8 @@ std::vector<bool> sliding_layers(const Fields& fields, const ModelConfig& config
   const int64_t pattern = fields.size(
       "sliding_window_pattern", 4096,
       fields.size("_sliding_window_pattern", 4096, std::max<int64_t>(1, keys.default_pattern)));
-  std::vector<bool> slides(layers, keys.windows == Windows::kAll);
+  std::vector<bool> slides(layers,
+                           keys.windows == Windows::kAll || keys.windows == Windows::kFlaggedAll);
   for (int64_t i = 0; i < layers; ++i) {
     if (keys.windows == Windows::kFlagged) slides[i] = i >= first_sliding;
     if (keys.windows == Windows::kPattern) slides[i] = (i + 1) % pattern != 0;
@@ -48,7 +53,7 @@ std::vector<bool> sliding_layers(const Fields& fields, const ModelConfig& config
 void parse_windows(const Fields& fields, ModelConfig& config, const LayerKeys& keys) {
   std::vector<bool> slides = sliding_layers(fields, config, keys);
   if (std::find(slides.begin(), slides.end(), true) == slides.end()) return;
-  if (keys.windows == Windows::kFlagged && !fields.boolean("use_sliding_window", false)) {
+  if (is_flagged(keys.windows) && !fields.boolean("use_sliding_window", false)) {
     if (fields.has("layer_types")) {
       fields.fail("layer_types", "has sliding_attention, but use_sliding_window is false");
     }
@@ -85,7 +90,7 @@ void parse_layers(const Fields& fields, ModelConfig& config, const LayerKeys& ke
 
 void dump_layers(const ModelConfig& config, Json& json, const LayerKeys& keys) {
   const bool any = config.sliding_window > 0;
-  if (keys.windows == Windows::kFlagged) json["use_sliding_window"] = any;
+  if (is_flagged(keys.windows)) json["use_sliding_window"] = any;
   if (keys.windows == Windows::kAll || any) {
     json["sliding_window"] = any ? Json(config.sliding_window) : Json();
   }

@@ -11,9 +11,10 @@ namespace lathe {
 // How a family says which layers have a window.
 enum class Windows {
   kNone,
-  kAll,      // sliding_window, unless null: every layer (Mistral, Phi-3)
-  kFlagged,  // only with use_sliding_window, then layers from max_window_layers on (Qwen)
-  kPattern,  // all but every sliding_window_pattern-th (Gemma)
+  kAll,         // sliding_window, unless null: every layer (Mistral, Phi-3)
+  kFlagged,     // only with use_sliding_window, then layers from max_window_layers on (Qwen)
+  kFlaggedAll,  // only with use_sliding_window, then every layer (Qwen 3 with experts)
+  kPattern,     // all but every sliding_window_pattern-th (Gemma)
 };
 
 struct LayerKeys {

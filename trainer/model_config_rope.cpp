@@ -6,23 +6,61 @@
 namespace lathe {
 namespace {
 
-RopeScaling parse_rope_scaling(const Fields& fields, int64_t max_position) {
-  RopeScaling rope;
-  rope.type = fields.text("rope_type", fields.text("type", "default"));
-  static constexpr std::string_view kSupported[] = {"default", "linear", "dynamic", "llama3",
-                                                    "yarn"};
-  if (std::find(std::begin(kSupported), std::end(kSupported), rope.type) == std::end(kSupported)) {
-    fields.fail("rope_type",
-                "is \"" + rope.type + "\"; supported are default, linear, dynamic, llama3, yarn");
+constexpr int64_t kMaxLength = int64_t{1} << 40;
+
+std::string parse_type(const Fields& fields) {
+  std::string type = fields.text("rope_type", fields.text("type", "default"));
+  // Phi-3's first files: one scaling under two other names.
+  if (type == "su" || (type == "yarn" && fields.has("short_factor"))) type = "longrope";
+  static constexpr std::string_view kSupported[] = {"default", "linear", "dynamic",
+                                                    "llama3",  "yarn",   "longrope"};
+  if (std::find(std::begin(kSupported), std::end(kSupported), type) == std::end(kSupported)) {
+    fields.fail(
+        "rope_type",
+        "is \"" + type + "\"; supported are default, linear, dynamic, llama3, yarn, longrope");
   }
+  return type;
+}
+
+double default_longrope_factor(const RopeScaling& rope, int64_t max_position) {
+  return static_cast<double>(max_position) /
+         static_cast<double>(rope.original_max_position_embeddings);
+}
+
+// The original length stands in the block, or beside it.
+void parse_longrope(const Fields& fields, RopeScaling& rope, int64_t max_position,
+                    int64_t original) {
+  rope.original_max_position_embeddings =
+      fields.size("original_max_position_embeddings", kMaxLength, original);
+  rope.factor = fields.number("factor", default_longrope_factor(rope, max_position), 0);
+  if (rope.factor == 0) fields.fail("factor", "is 0");
+  rope.attention_factor = fields.number("attention_factor", 0, 0);
+  rope.short_factor = fields.numbers("short_factor", 0);
+  rope.long_factor = fields.numbers("long_factor", 0);
+  for (const char* key : {"short_factor", "long_factor"}) {
+    if (!fields.has(key)) fields.fail(key, "is missing");
+    for (const double factor : fields.numbers(key, 0)) {
+      if (factor == 0) fields.fail(key, "holds 0");
+    }
+  }
+}
+
+// `original`: original_max_position_embeddings beside the block, or max_position.
+RopeScaling parse_rope_scaling(const Fields& fields, int64_t max_position, int64_t original) {
+  RopeScaling rope;
+  rope.type = parse_type(fields);
   if (!fields.boolean("truncate", true))
     fields.fail("truncate", "is false, which is not supported");
   if (rope.type == "default") return rope;
+  if (rope.type == "longrope") {
+    parse_longrope(fields, rope, max_position, original);
+    return rope;
+  }
 
   const bool yarn = rope.type == "yarn", llama3 = rope.type == "llama3";
   if (llama3 || fields.has("original_max_position_embeddings")) {
     rope.original_max_position_embeddings =
-        fields.size("original_max_position_embeddings", int64_t{1} << 40);
+        fields.size("original_max_position_embeddings", kMaxLength);
   } else if (yarn || rope.type == "dynamic") {
     rope.original_max_position_embeddings = max_position;
   }
@@ -61,13 +99,19 @@ double parse_theta(const Fields& fields, double fallback) {
   return theta;
 }
 
+RopeScaling parse_scaling(const Fields& fields, const ModelConfig& config, const Fields& block) {
+  const int64_t original =
+      fields.size("original_max_position_embeddings", kMaxLength, config.max_position_embeddings);
+  return parse_rope_scaling(block, config.max_position_embeddings, original);
+}
+
 // v4's spelling of what rope_parameters says for layers with a window.
 void parse_local(const Fields& fields, ModelConfig& config, const Fields& block) {
   const double theta = parse_theta(block, config.rope_local_theta);
   if (fields.has("rope_local_base_freq") && theta != config.rope_local_theta) {
     fields.fail("rope_local_base_freq", "and rope_parameters disagree; remove one");
   }
-  if (parse_rope_scaling(block, config.max_position_embeddings).type != "default") {
+  if (parse_scaling(fields, config, block).type != "default") {
     block.fail("rope_type", "other than \"default\" is not supported for sliding layers");
   }
   config.rope_local_theta = theta;
@@ -75,7 +119,7 @@ void parse_local(const Fields& fields, ModelConfig& config, const Fields& block)
 
 void parse_block(const Fields& fields, ModelConfig& config, const Fields& block) {
   const double theta = parse_theta(block, config.rope_theta);
-  const RopeScaling scaling = parse_rope_scaling(block, config.max_position_embeddings);
+  const RopeScaling scaling = parse_scaling(fields, config, block);
   if (fields.has("rope_theta") && theta != config.rope_theta) {
     fields.fail("rope_theta", "and rope_parameters.rope_theta disagree; remove one");
   }
@@ -101,6 +145,20 @@ void parse_partial(const Fields& fields, ModelConfig& config, double supported_f
   config.partial_rotary_factor = factor;
 }
 
+// One divisor for each pair that is turned.
+void check_longrope(const Fields& fields, const ModelConfig& config) {
+  const RopeScaling& rope = config.rope_scaling;
+  if (rope.type != "longrope") return;
+  const auto pairs =
+      static_cast<size_t>(static_cast<double>(config.head_dim) * config.partial_rotary_factor) / 2;
+  for (const auto& [key, list] :
+       {std::pair("short_factor", rope.short_factor), std::pair("long_factor", rope.long_factor)}) {
+    if (list.size() == pairs) continue;
+    fields.fail(key, "of the rotary scaling has " + std::to_string(list.size()) + " entries but " +
+                         std::to_string(pairs) + " pairs of a head are turned");
+  }
+}
+
 Json rope_block(const ModelConfig& config, Json block) {
   const RopeScaling& rope = config.rope_scaling;
   block.erase("type");
@@ -119,12 +177,29 @@ Json rope_block(const ModelConfig& config, Json block) {
     block["beta_slow"] = rope.beta_slow;
     if (rope.attention_factor != 0) block["attention_factor"] = rope.attention_factor;
   }
+  if (rope.type == "longrope") {
+    block["short_factor"] = rope.short_factor;
+    block["long_factor"] = rope.long_factor;
+    if (rope.attention_factor != 0) block["attention_factor"] = rope.attention_factor;
+  }
   return block;
 }
 
-}  // namespace
+// transformers 4 takes no more than type and factors for longrope, and the original length beside
+// the block; what could not be derived from these is added all the same.
+Json longrope_v4(const ModelConfig& config, Json& json) {
+  const RopeScaling& rope = config.rope_scaling;
+  json["original_max_position_embeddings"] = rope.original_max_position_embeddings;
+  Json block = {
+      {"type", "longrope"}, {"short_factor", rope.short_factor}, {"long_factor", rope.long_factor}};
+  if (rope.factor != default_longrope_factor(rope, config.max_position_embeddings)) {
+    block["factor"] = rope.factor;
+  }
+  if (rope.attention_factor != 0) block["attention_factor"] = rope.attention_factor;
+  return block;
+}
 
-void parse_rope(const Fields& fields, ModelConfig& config, bool partial) {
+void parse_keys(const Fields& fields, ModelConfig& config, bool partial) {
   const double partial_from = partial ? 0 : 1;
   config.rope_theta = parse_theta(fields, config.rope_theta);
   parse_partial(fields, config, partial_from);
@@ -134,7 +209,7 @@ void parse_rope(const Fields& fields, ModelConfig& config, bool partial) {
   }
   if (fields.has("rope_scaling")) {
     const Fields block = fields.section("rope_scaling");
-    config.rope_scaling = parse_rope_scaling(block, config.max_position_embeddings);
+    config.rope_scaling = parse_scaling(fields, config, block);
     parse_partial(block, config, partial_from);
   }
   if (!fields.has("rope_parameters")) return;
@@ -157,6 +232,13 @@ void parse_rope(const Fields& fields, ModelConfig& config, bool partial) {
   }
 }
 
+}  // namespace
+
+void parse_rope(const Fields& fields, ModelConfig& config, bool partial) {
+  parse_keys(fields, config, partial);
+  check_longrope(fields, config);
+}
+
 void dump_rope(const ModelConfig& config, Json& json) {
   Json source = Json::object();
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
@@ -166,6 +248,7 @@ void dump_rope(const ModelConfig& config, Json& json) {
   source.erase("sliding_attention");
   Json v4 = rope_block(config, source);
   v4.erase("rope_theta");
+  if (config.rope_scaling.type == "longrope") v4 = longrope_v4(config, json);
   Json v5 = rope_block(config, std::move(source));
   v5["rope_theta"] = config.rope_theta;
   if (config.partial_rotary_factor != 1) {

@@ -116,6 +116,7 @@ FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape
     if (ids.size() == 1 && ids[0] == token.id) words_.set(bytes, token.id);
   }
   find_characters();
+  caches_.push_back(std::make_unique<WordCache>());  // its memory is slow to get: not in a first text
 }
 
 bool FastPath::leading_space(std::string_view text, bool at_start) const {

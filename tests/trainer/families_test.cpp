@@ -8,8 +8,8 @@
 namespace lathe {
 namespace {
 
-const std::vector<std::string> kFixtures{"qwen2", "qwen2_yarn", "qwen3",       "mistral",
-                                         "phi3",  "gemma2",     "gemma3_text", "gpt2"};
+const std::vector<std::string> kFixtures{"qwen2",  "qwen2_yarn",  "qwen3", "mistral", "phi3",
+                                         "gemma2", "gemma3_text", "gpt2",  "mixtral", "qwen3_moe"};
 
 // Calls test(model, expected) for every fixture.
 template <typename Test>

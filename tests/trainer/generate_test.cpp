@@ -63,7 +63,8 @@ TEST_F(Generate, GivesEachRequestWhatItGetsAlone) {
   for (const GenerateRequest& request : requests) alone.push_back(generate(*model, {request})[0]);
   int compared = 0;
   for (const int64_t max_batch : {1, 3, 5, 64}) {
-    const std::vector<GenerateResult> together = generate(*model, requests, max_batch);
+    const std::vector<GenerateResult> together =
+        generate(*model, requests, {.max_batch = max_batch});
     ASSERT_EQ(together.size(), requests.size());
     for (size_t i = 0; i < requests.size(); ++i) {
       EXPECT_EQ(together[i].ids, alone[i].ids) << "request " << i << ", max_batch " << max_batch;
@@ -130,7 +131,7 @@ TEST_F(Generate, GivesTheReferencesGreedyText) {
           request.options.stop_ids = group["eos_token_id"].get<std::vector<int64_t>>();
         requests.push_back(request);
       }
-      const std::vector<GenerateResult> results = generate(*model, requests, 5);
+      const std::vector<GenerateResult> results = generate(*model, requests, {.max_batch = 5});
       for (size_t i = 0; i < results.size(); ++i, ++cases) {
         const std::string what = std::string(name) + " " + kind + " " + std::to_string(i);
         expect_reference(results[i], items[i]["continuation_ids"], items[i]["sum_logp"],
@@ -194,28 +195,123 @@ TEST_F(Generate, TellsEveryTokenAsItComes) {
   const std::unique_ptr<Model> model = tiny_model();
   const std::vector<GenerateRequest> requests = mixed_requests(5);
   std::vector<std::vector<int64_t>> told(5);
-  const auto results = generate(*model, requests, 2,
-                                [&](size_t request, int64_t id) { told[request].push_back(id); });
+  const auto results = generate(
+      *model, requests,
+      {.max_batch = 2, .on_token = [&](size_t result, int64_t id) { told[result].push_back(id); }});
   for (size_t i = 0; i < 5; ++i) EXPECT_EQ(told[i], results[i].ids);
+}
+
+// The first sample is what the request gets alone; reading the prompt once changes nothing.
+TEST_F(Generate, DrawsSeveralTextsOfOnePrompt) {
+  const std::unique_ptr<Model> model = tiny_model();
+  std::vector<GenerateRequest> requests = mixed_requests(4);
+  for (GenerateRequest& request : requests) request.options.temperature = 1;
+  const std::vector<GenerateResult> once = generate(*model, requests);
+  requests[1].samples = 3;
+  requests[2].samples = 2;
+  for (const int64_t max_batch : {1, 2, 64}) {
+    const auto all = generate(*model, requests, {.max_batch = max_batch});
+    ASSERT_EQ(all.size(), 7u);
+    EXPECT_EQ(all[0].ids, once[0].ids);
+    EXPECT_EQ(all[1].ids, once[1].ids);
+    EXPECT_EQ(all[4].ids, once[2].ids);
+    EXPECT_EQ(all[6].ids, once[3].ids);
+    EXPECT_NE(all[2].ids, all[1].ids);
+    EXPECT_NE(all[3].ids, all[2].ids);
+    EXPECT_EQ(all[2].ids, generate(*model, requests)[2].ids);
+  }
+}
+
+TEST_F(Generate, GivesTheLogProbabilityOfEveryToken) {
+  const std::unique_ptr<Model> model = tiny_model();
+  for (const GenerateResult& result : generate(*model, mixed_requests(6))) {
+    ASSERT_EQ(result.logprobs.size(), result.ids.size());
+    double sum = 0;
+    for (const float logprob : result.logprobs) sum += logprob;
+    EXPECT_NEAR(sum, result.logprob, 1e-4);
+  }
+}
+
+TEST_F(Generate, EndsBeforeAStopStringWhereverItBegins) {
+  if (!have_shared("data/models")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const std::string folder = shared_path("data/models/stories260K-hf");
+  const std::unique_ptr<Model> model = load_model(folder, at::kFloat, at::kCPU);
+  const Tokenizer tokenizer(folder);
+  const std::vector<int32_t> prompt = tokenizer.encode("Once upon a time", true);
+  GenerateRequest request{.prompt = {prompt.begin(), prompt.end()},
+                          .options = {.max_new_tokens = 60}};
+  const GenerateSettings settings{.tokenizer = &tokenizer};
+  const std::string whole = generate(*model, {request}, settings)[0].text;
+  ASSERT_GT(whole.size(), 40u);
+  int cuts = 0;
+  for (size_t from = 3; from + 5 < whole.size(); from += 7) {
+    const std::string stop = whole.substr(from, 5);
+    request.stop_strings = {"never said", stop};
+    const GenerateResult cut = generate(*model, {request}, settings)[0];
+    EXPECT_EQ(cut.text, whole.substr(0, whole.find(stop)));
+    EXPECT_EQ(cut.finish, Finish::kStop);
+    EXPECT_LE(cut.ids.size(), 60u);
+    ++cuts;
+  }
+  EXPECT_GT(cuts, 5);
+  request.stop_strings = {""};
+  EXPECT_THROW(generate(*model, {request}, settings), std::invalid_argument);
+  request.stop_strings = {"x"};
+  EXPECT_THROW(generate(*model, {request}), std::invalid_argument) << "without a tokenizer";
+}
+
+TEST_F(Generate, StopsWhenItIsTold) {
+  const std::unique_ptr<Model> model = tiny_model();
+  std::vector<GenerateRequest> requests = mixed_requests(5);
+  for (GenerateRequest& request : requests) request.options = {.max_new_tokens = 30};
+  const auto whole = generate(*model, requests);
+  std::atomic<bool> stop = false;
+  int tokens = 0;
+  const auto cut = generate(
+      *model, requests,
+      {.max_batch = 2, .on_token = [&](size_t, int64_t) { stop = ++tokens >= 7; }, .stop = &stop});
+  EXPECT_EQ(tokens, 8) << "what is in one forward comes together";
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(cut[i].finish, Finish::kCancelled);
+    EXPECT_EQ(cut[i].ids.size(), i < 2 ? 4u : 0u);
+    EXPECT_TRUE(std::equal(cut[i].ids.begin(), cut[i].ids.end(), whole[i].ids.begin()));
+  }
+}
+
+// Beyond the original length longrope turns every token otherwise: what is in the cache is void.
+TEST_F(Generate, EqualsThePlainWayWhereLongropeChanges) {
+  const ModelConfig config = parse_model_config(
+      R"({"model_type": "phi3", "vocab_size": 40, "hidden_size": 16, "intermediate_size": 24,
+          "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64,
+          "initializer_range": 0.4, "pad_token_id": null, "original_max_position_embeddings": 16,
+          "rope_scaling": {"type": "su", "short_factor": [1, 1.5, 2, 2.5],
+                           "long_factor": [2, 4, 8, 16]}})",
+      "longrope");
+  const std::unique_ptr<Model> model = make_model(config, at::kFloat, at::kCPU);
+  initialize(*model, 3);
+  const std::vector<int64_t> prompt{1, 2, 3, 9, 8, 30, 5, 1};
+  const GenerateRequest request{.prompt = prompt, .options = {.max_new_tokens = 20}};
+  EXPECT_EQ(generate(*model, {request})[0].ids, greedy_without_cache(*model, prompt, 20));
 }
 
 TEST_F(Generate, NamesTheRequestAtFault) {
   const std::unique_ptr<Model> model = tiny_model();
   const auto refusal = [&](const GenerateRequest& bad, int64_t max_batch = 4) -> std::string {
     try {
-      generate(*model, {{.prompt = {1}, .options = {}}, bad}, max_batch);
+      generate(*model, {{.prompt = {1}, .options = {}}, bad}, {.max_batch = max_batch});
     } catch (const std::invalid_argument& error) {
       return error.what();
     }
     return "accepted";
   };
   EXPECT_THAT(refusal({}), HasSubstr("request 1: the prompt has no token"));
-  EXPECT_THAT(refusal({.prompt = {40}, .options = {}}), HasSubstr("request 1: the prompt's id 40"));
-  EXPECT_THAT(refusal({.prompt = {-1}, .options = {}}), HasSubstr("id -1"));
+  EXPECT_THAT(refusal({.prompt = {40}, .options = {}}), HasSubstr("request 1: the id 40"));
+  EXPECT_THAT(refusal({.prompt = {-1}, .options = {}}), HasSubstr("the id -1"));
   EXPECT_THAT(refusal({.prompt = std::vector<int64_t>(65, 1), .options = {}}),
               HasSubstr("65 tokens but max_position_embeddings is 64"));
   EXPECT_THAT(refusal({.prompt = {1}, .options = {.temperature = -1}}),
               HasSubstr("request 1: temperature"));
+  EXPECT_THAT(refusal({.prompt = {1}, .options = {}, .samples = 0}), HasSubstr("samples"));
   EXPECT_THAT(refusal({.prompt = {1}, .options = {}}, 0), HasSubstr("max_batch is 0"));
 }
 

@@ -112,8 +112,8 @@ TEST(ModelConfig, RefusesWhatChangesTheMathematics) {
   EXPECT_THAT(refusal("partial_rotary_factor", 0.5), HasSubstr("partial_rotary_factor"));
   EXPECT_THAT(refusal("layer_types", {"full_attention", "sliding_attention"}),
               HasSubstr("layer_types"));
-  EXPECT_THAT(refusal("rope_scaling", {{"rope_type", "longrope"}}),
-              HasSubstr("rope_scaling.rope_type is \"longrope\""));
+  EXPECT_THAT(refusal("rope_scaling", {{"rope_type", "mrope"}}),
+              HasSubstr("rope_scaling.rope_type is \"mrope\""));
   EXPECT_THAT(refusal("rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}, {"truncate", false}}),
               HasSubstr("truncate"));
   EXPECT_THAT(refusal("rope_parameters", {{"full_attention", Json::object()}}),
@@ -131,6 +131,7 @@ TEST(ModelConfig, RefusesWhatChangesTheMathematics) {
 
 TEST(ModelConfig, TellsAnAbsentWindowFromNone) {
   Json json = tiny();
+  json["num_key_value_heads"] = 2;
   json["model_type"] = "mistral";
   EXPECT_EQ(parse(json).sliding_window, 4096);
   json["sliding_window"] = nullptr;
@@ -148,6 +149,7 @@ TEST(ModelConfig, TellsAnAbsentWindowFromNone) {
 TEST(ModelConfig, RefusesWhatAFamilyDoesNotCompute) {
   const auto of = [](const char* family, const std::string& key, const Json& value) {
     Json json = tiny();
+    json["num_key_value_heads"] = 2;
     json["model_type"] = family;
     json[key] = value;
     return refusal(json);
@@ -161,7 +163,8 @@ TEST(ModelConfig, RefusesWhatAFamilyDoesNotCompute) {
               HasSubstr("chunked_attention"));
   EXPECT_THAT(of("phi3", "partial_rotary_factor", 0.25), HasSubstr("turns 3 of head_dim 12"));
   EXPECT_THAT(of("phi3", "resid_pdrop", 0.1), HasSubstr("resid_pdrop"));
-  EXPECT_THAT(of("phi3", "rope_scaling", {{"type", "longrope"}}), HasSubstr("longrope"));
+  EXPECT_THAT(of("phi3", "rope_scaling", {{"type", "longrope"}}),
+              HasSubstr("short_factor is missing"));
   EXPECT_THAT(of("smollm3", "no_rope_layers", {1, 2}), HasSubstr("no_rope_layers"));
   Json gpt2 = {{"model_type", "gpt2"}, {"vocab_size", 160}, {"n_embd", 48},
                {"n_layer", 2},         {"n_head", 4},       {"attn_pdrop", 0.1}};
@@ -230,7 +233,7 @@ TEST(ModelConfig, RefusesWhatIsNoJsonObject) {
 }
 
 TEST(ModelConfig, IsTheSameAfterDumpAndParse) {
-  std::vector<Json> cases(6, tiny());
+  std::vector<Json> cases(7, tiny());
   cases[1]["rope_scaling"] = {{"type", "linear"}, {"factor", 2.5}};
   cases[2]["rope_scaling"] = {{"rope_type", "llama3"},
                               {"factor", 8.0},
@@ -249,6 +252,11 @@ TEST(ModelConfig, IsTheSameAfterDumpAndParse) {
                    {"attention_bias", true},
                    {"mlp_bias", true},
                    {"head_dim", 16}});
+  cases[6].update({{"original_max_position_embeddings", 512},
+                   {"rope_scaling",
+                    {{"type", "longrope"},
+                     {"short_factor", {1, 1.25, 1.5, 2, 2.5, 3}},
+                     {"long_factor", {2, 4, 6, 8, 10, 12.5}}}}});
   for (const Json& json : cases) {
     const ModelConfig config = parse(json);
     EXPECT_EQ(without_source(parse_model_config(dump_model_config(config), "dumped")),
@@ -300,6 +308,23 @@ TEST(ModelConfig, ReadsTheFixtures) {
   EXPECT_EQ(yarn.rope_scaling.factor, 4);
   EXPECT_EQ(yarn.rope_scaling.original_max_position_embeddings, 32);
   EXPECT_TRUE(read_model_config(shared_path("fixtures/models/llama_tied")).tie_word_embeddings);
+}
+
+TEST(ModelConfig, TakesAbsentKeyValueHeadsFromTheClass) {
+  const auto heads = [](const std::string& model_type, const std::string& more) {
+    return parse_model_config(R"({"vocab_size": 40, "hidden_size": 64, "intermediate_size": 24,
+                                  "num_hidden_layers": 2, "num_attention_heads": 32, "head_dim": 2,
+                                  "model_type": ")" +
+                                  model_type + "\"" + more + "}",
+                              model_type)
+        .num_key_value_heads;
+  };
+  EXPECT_EQ(heads("llama", ""), 32);
+  EXPECT_EQ(heads("mistral", ""), 8);
+  EXPECT_EQ(heads("qwen3_moe", ""), 4);
+  EXPECT_EQ(heads("gemma2", ""), 4);
+  EXPECT_EQ(heads("mistral", ", \"num_key_value_heads\": null"), 32);
+  EXPECT_EQ(heads("mistral", ", \"num_key_value_heads\": 16"), 16);
 }
 
 }  // namespace

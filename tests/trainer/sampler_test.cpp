@@ -41,6 +41,18 @@ std::vector<int64_t> kept(const std::vector<float>& logits, const SamplingOption
 
 const std::vector<float> kFour = {std::log(0.1f), std::log(0.4f), std::log(0.2f), std::log(0.3f)};
 
+SamplingOptions with(double SamplingOptions::*option, double value) {
+  SamplingOptions o = options(1);
+  o.*option = value;
+  return o;
+}
+
+SamplingOptions without_ngrams(int64_t size) {
+  SamplingOptions o = options(1);
+  o.no_repeat_ngram_size = size;
+  return o;
+}
+
 TEST(Sampler, WarpsAsTheReferenceDoes) {
   const std::string path = shared_path("fixtures/generation/processors.safetensors");
   if (!have_shared("fixtures/generation")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
@@ -54,6 +66,12 @@ TEST(Sampler, WarpsAsTheReferenceDoes) {
       {"min_p", options(1, 0, 1, 0.05)},
       {"repetition_penalty", options(1, 0, 1, 0, 1.3)},
       {"repetition_penalty_below_1", options(1, 0, 1, 0, 0.8)},
+      {"typical", with(&SamplingOptions::typical_p, 0.9)},
+      {"typical_low", with(&SamplingOptions::typical_p, 0.2)},
+      {"epsilon_cutoff", with(&SamplingOptions::epsilon_cutoff, 0.02)},
+      {"eta_cutoff", with(&SamplingOptions::eta_cutoff, 0.02)},
+      {"no_repeat_ngram_2", without_ngrams(2)},
+      {"no_repeat_ngram_3", without_ngrams(3)},
       {"all", options(0.7, 10, 0.9, 0.05, 1.3)},
   };
   const SafetensorsFile file(path);
@@ -80,7 +98,7 @@ TEST(Sampler, WarpsAsTheReferenceDoes) {
       ++rows;
     }
   }
-  EXPECT_EQ(rows, 60);
+  EXPECT_EQ(rows, 96);
 }
 
 TEST(Sampler, KeepsTheFewestTokensThatReachTopP) {
@@ -111,6 +129,27 @@ TEST(Sampler, PenalisesATokenOnceHoweverOftenItOccurs) {
   EXPECT_EQ(probabilities(logits, o, once), probabilities(logits, o, often));
   EXPECT_EQ(next_token(logits, options(0, 0, 1, 0, 2.5), once, 0), 2) << "greedy too: 2 / 2.5 < 1";
   EXPECT_EQ(next_token(logits, options(0), once, 0), 0);
+}
+
+TEST(Sampler, TakesOffALogitForEveryTimeItsTokenWasGenerated) {
+  SamplingOptions o = options(0);
+  o.frequency_penalty = 0.5;
+  o.presence_penalty = 0.25;
+  const std::vector<float> logits = {2, 1.1f, 0};
+  const std::vector<int64_t> prefix = {0, 0, 0, 1, 0};
+  EXPECT_EQ(next_token(logits, o, prefix, 0), 0) << "the prompt does not count";
+  EXPECT_EQ(next_token(logits, o, prefix, 1), 0) << "2 - 0.75 > 1.1";
+  EXPECT_EQ(next_token(logits, o, {prefix.data(), 3}, 2), 1) << "2 - 1.25 < 1.1";
+  EXPECT_EQ(next_token(logits, o, prefix, 2), 0) << "1.1 - 0.75 < 2 - 0.75";
+}
+
+TEST(Sampler, ForbidsNgramsUnlessAllTokensAre) {
+  const std::vector<int64_t> prefix = {0, 1, 0};
+  SamplingOptions o = without_ngrams(2);
+  o.temperature = 0;
+  EXPECT_EQ(next_token(std::vector<float>{1, 3, 2}, o, prefix, 0), 2) << "0 1 was said";
+  o.no_repeat_ngram_size = 1;
+  EXPECT_EQ(next_token(std::vector<float>{1, 3, 2}, o, std::vector<int64_t>{2, 1, 0}, 0), 1);
 }
 
 TEST(Sampler, TakesTheLowestIdOfTheBest) {
@@ -175,6 +214,11 @@ TEST(Sampler, NamesTheOptionThatIsOutOfRange) {
   EXPECT_THAT(refusal(options(1, 0, NAN)), HasSubstr("top_p"));
   EXPECT_THAT(refusal(options(1, 0, 1, 2)), HasSubstr("min_p"));
   EXPECT_THAT(refusal(options(1, 0, 1, 0, 0)), HasSubstr("repetition_penalty"));
+  EXPECT_THAT(refusal(with(&SamplingOptions::typical_p, 0)), HasSubstr("typical_p"));
+  EXPECT_THAT(refusal(with(&SamplingOptions::epsilon_cutoff, 1)), HasSubstr("epsilon_cutoff"));
+  EXPECT_THAT(refusal(with(&SamplingOptions::eta_cutoff, -1)), HasSubstr("eta_cutoff"));
+  EXPECT_THAT(refusal(with(&SamplingOptions::frequency_penalty, NAN)), HasSubstr("frequency"));
+  EXPECT_THAT(refusal(without_ngrams(-1)), HasSubstr("no_repeat_ngram_size"));
   SamplingOptions o = options(0);
   o.max_new_tokens = -1;
   EXPECT_THAT(refusal(o), HasSubstr("max_new_tokens"));

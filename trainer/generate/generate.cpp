@@ -3,27 +3,33 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <numeric>
+#include <optional>
 #include <stdexcept>
+
+#include "trainer/generate/forward.h"
+#include "trainer/generate/text_so_far.h"
+#include "trainer/token_ids.h"
 
 namespace lathe {
 namespace {
+
+using Finish = GenerateResult::Finish;
 
 // Prompts are read together up to this many tokens a forward, which bounds the memory of a long
 // queue.
 constexpr int64_t kMaxPrefillTokens = 4096;
 
-// A request that runs.
+// One text in the making.
 struct Sequence {
-  size_t request;
+  size_t request, result;
+  int64_t sample;
   KvCache cache;
   std::vector<int64_t> ids;  // prompt and what was generated
   int64_t limit;             // new ones at most
+  std::optional<TextSoFar> text;
   int64_t num_new = 0;
-
-  // What the model has not seen: the prompt at first, the last id later.
-  std::span<const int64_t> unread() const {
-    return std::span(ids).subspan(static_cast<size_t>(cache.length));
-  }
+  bool finished = false;
 };
 
 int64_t new_token_limit(const GenerateRequest& request, const ModelConfig& config) {
@@ -31,128 +37,176 @@ int64_t new_token_limit(const GenerateRequest& request, const ModelConfig& confi
   return std::min(request.options.max_new_tokens, room);
 }
 
-void check_request(const GenerateRequest& request, const ModelConfig& config,
+void check_request(const GenerateRequest& request, const ModelConfig& config, bool has_tokenizer,
                    const std::string& where) {
   check_sampling(request.options, where);
-  if (request.prompt.empty()) throw std::invalid_argument(where + ": the prompt has no token");
-  for (const int64_t id : request.prompt) {
-    if (id < 0 || id >= config.vocab_size) {
-      throw std::invalid_argument(where + ": the prompt's id " + std::to_string(id) +
-                                  " is not in the vocabulary of " +
-                                  std::to_string(config.vocab_size));
-    }
-  }
-  if (new_token_limit(request, config) < 0) {
-    throw std::invalid_argument(where + ": the prompt has " +
-                                std::to_string(request.prompt.size()) +
-                                " tokens but max_position_embeddings is " +
-                                std::to_string(config.max_position_embeddings) + "; shorten it");
+  check_prompt(request.prompt, config, where);
+  if (request.samples < 1) throw std::invalid_argument(where + ": samples must be 1 or more");
+  for (const std::string& stop : request.stop_strings) {
+    if (stop.empty()) throw std::invalid_argument(where + ": a stop string is empty");
+    if (!has_tokenizer) throw std::invalid_argument(where + ": stop strings need a tokenizer");
   }
 }
 
 class Generation {
  public:
-  Generation(Model& model, const std::vector<GenerateRequest>& requests, int64_t max_batch,
-             const std::function<void(size_t, int64_t)>& on_token)
-      : model_(model),
-        requests_(requests),
-        max_batch_(max_batch),
-        on_token_(on_token),
-        results_(requests.size()) {}
+  Generation(Model& model, const std::vector<GenerateRequest>& requests,
+             const GenerateSettings& settings)
+      : model_(model), requests_(requests), settings_(settings) {
+    for (const GenerateRequest& request : requests) {
+      first_result_.push_back(results_.size());
+      results_.resize(results_.size() + static_cast<size_t>(request.samples));
+    }
+  }
 
   std::vector<GenerateResult> run() {
-    for (admit(); !running_.empty(); admit()) {
-      const at::Tensor logits = next_logits();
-      const at::Tensor norms = logits.logsumexp(-1).to(at::kDouble);
-      for (size_t i = 0; i < running_.size(); ++i) {
-        const auto row = static_cast<int64_t>(i);
-        extend(running_[i],
-               {logits[row].const_data_ptr<float>(), static_cast<size_t>(logits.size(1))},
-               norms[row].item<double>());
+    for (admit(); !running_.empty() && !is_cancelled(); admit()) step();
+    for (Sequence& sequence : running_) finish(sequence, Finish::kCancelled);
+    for (; next_ < requests_.size(); ++next_) {
+      for (int64_t s = 0; s < requests_[next_].samples; ++s) {
+        results_[first_result_[next_] + static_cast<size_t>(s)].finish = Finish::kCancelled;
       }
-      std::erase_if(running_, [&](const Sequence& s) { return is_finished(s); });
     }
     return std::move(results_);
   }
 
  private:
+  bool is_cancelled() const { return settings_.stop != nullptr && settings_.stop->load(); }
+
   void admit() {
-    int64_t prefill = 0;
-    while (next_ < requests_.size() && static_cast<int64_t>(running_.size()) < max_batch_) {
+    int64_t prefill = 0, places = settings_.max_batch - std::ssize(running_);
+    for (; next_ < requests_.size(); ++next_) {
       const GenerateRequest& request = requests_[next_];
       const int64_t limit = new_token_limit(request, model_.config()),
-                    length = static_cast<int64_t>(request.prompt.size());
+                    length = std::ssize(request.prompt);
+      if (limit == 0) continue;
+      // The samples of one prompt run together, however many they are.
+      if (request.samples > places && !running_.empty()) return;
       if (prefill > 0 && prefill + length > kMaxPrefillTokens) return;
-      if (limit > 0) {
-        prefill += length;
-        // The last id is never read again.
-        running_.push_back({next_, model_.make_cache(length + limit - 1), request.prompt, limit});
-      }
-      ++next_;
+      prefill += length;
+      places -= request.samples;
+      // The last id is never read again.
+      running_.push_back({next_, first_result_[next_], 0, model_.make_cache(length + limit - 1),
+                          request.prompt, limit, new_text(request)});
     }
   }
 
-  // [running, V] float32 on the host: after each sequence's last token.
-  at::Tensor next_logits() {
-    std::vector<int64_t> tokens, last;
-    std::vector<KvCache*> caches;
-    Batch batch;
-    batch.cu_seqlens = {0};
-    for (Sequence& sequence : running_) {
-      const auto unread = sequence.unread();
-      tokens.insert(tokens.end(), unread.begin(), unread.end());
-      batch.cu_seqlens.push_back(static_cast<int64_t>(tokens.size()));
-      last.push_back(static_cast<int64_t>(tokens.size()) - 1);
-      caches.push_back(&sequence.cache);
+  std::optional<TextSoFar> new_text(const GenerateRequest& request) const {
+    if (settings_.tokenizer == nullptr) return {};
+    return TextSoFar(*settings_.tokenizer, request.stop_strings);
+  }
+
+  void step() {
+    std::vector<ReadableSequence> readable;
+    for (Sequence& sequence : running_) readable.push_back({&sequence.cache, sequence.ids});
+    const at::Tensor logits = next_logits(model_, readable);
+    const at::Tensor norms = logits.logsumexp(-1).to(at::kDouble);
+    std::vector<int64_t> rows(running_.size());
+    std::iota(rows.begin(), rows.end(), 0);
+    share_prompts(rows);
+    for (size_t i = 0; i < running_.size(); ++i) {
+      const at::Tensor row = logits[rows[i]];
+      extend(running_[i], {row.const_data_ptr<float>(), static_cast<size_t>(row.numel())},
+             norms[rows[i]].item<double>());
     }
-    const at::Device device = model_.parameters().front()->value.device();
-    batch.tokens = at::tensor(tokens, at::kLong).to(device);
-    const at::Tensor hidden = model_.hidden(batch, caches);
-    return model_.logits(hidden.index_select(0, at::tensor(last, at::kLong).to(device)))
-        .to(at::kCPU)
-        .contiguous();
+    std::erase_if(running_, [](const Sequence& s) { return s.finished; });
+  }
+
+  // The other samples of a prompt begin when it was read. rows: of the logits, by sequence.
+  void share_prompts(std::vector<int64_t>& rows) {
+    const size_t count = running_.size();
+    for (size_t i = 0; i < count; ++i) {
+      const GenerateRequest& request = requests_[running_[i].request];
+      if (running_[i].num_new > 0) continue;
+      for (int64_t s = 1; s < request.samples; ++s) {
+        const Sequence& first = running_[i];
+        Sequence other{first.request,
+                       first.result + static_cast<size_t>(s),
+                       s,
+                       copy_cache(model_, first.cache),
+                       first.ids,
+                       first.limit,
+                       new_text(request)};
+        running_.push_back(std::move(other));
+        rows.push_back(rows[i]);
+      }
+    }
   }
 
   void extend(Sequence& sequence, std::span<const float> logits, double norm) {
-    GenerateResult& result = results_[sequence.request];
+    GenerateResult& result = results_[sequence.result];
     const SamplingOptions& options = requests_[sequence.request].options;
-    const int64_t id = next_token(logits, options, sequence.ids, sequence.num_new++);
+    const int64_t id =
+        next_token(logits, options, sequence.ids, sequence.num_new++, sequence.sample);
+    const double logprob = static_cast<double>(logits[static_cast<size_t>(id)]) - norm;
     sequence.ids.push_back(id);
     result.ids.push_back(id);
-    result.logprob += static_cast<double>(logits[static_cast<size_t>(id)]) - norm;
+    result.logprob += logprob;
+    result.logprobs.push_back(static_cast<float>(logprob));
     const auto& stops = options.stop_ids;
-    if (std::find(stops.begin(), stops.end(), id) != stops.end())
-      result.finish = GenerateResult::Finish::kStop;
-    if (on_token_) on_token_(sequence.request, id);
+    const bool stop_id = std::find(stops.begin(), stops.end(), id) != stops.end();
+    // What a stop id stands for is not part of the text, special token or not.
+    const bool stop_string = !stop_id && sequence.text && sequence.text->push(id);
+    if (settings_.on_token) settings_.on_token(sequence.result, id);
+    if (stop_string) {
+      result.text = sequence.text->text();
+      sequence.text.reset();
+    }
+    if (stop_id || stop_string) {
+      finish(sequence, Finish::kStop);
+    } else if (sequence.num_new == sequence.limit) {
+      finish(sequence, Finish::kLength);
+    }
   }
 
-  bool is_finished(const Sequence& sequence) const {
-    return sequence.num_new == sequence.limit ||
-           results_[sequence.request].finish == GenerateResult::Finish::kStop;
+  void finish(Sequence& sequence, Finish why) {
+    GenerateResult& result = results_[sequence.result];
+    result.finish = why;
+    sequence.finished = true;
+    if (!sequence.text) return;
+    sequence.text->finish();
+    result.text = sequence.text->text();
   }
 
   Model& model_;
   const std::vector<GenerateRequest>& requests_;
-  int64_t max_batch_;
-  const std::function<void(size_t, int64_t)>& on_token_;
+  const GenerateSettings& settings_;
   std::vector<GenerateResult> results_;
+  std::vector<size_t> first_result_;  // of each request
   std::vector<Sequence> running_;
   size_t next_ = 0;  // the first request that waits
 };
 
 }  // namespace
 
+const char* finish_name(Finish finish) {
+  switch (finish) {
+    case Finish::kStop:
+      return "stop";
+    case Finish::kCancelled:
+      return "cancelled";
+    default:
+      return "length";
+  }
+}
+
+void check_prompt(const std::vector<int64_t>& prompt, const ModelConfig& config,
+                  const std::string& where) {
+  if (prompt.empty()) throw std::invalid_argument(where + ": the prompt has no token");
+  check_token_ids(prompt, config, where);
+}
+
 std::vector<GenerateResult> generate(Model& model, const std::vector<GenerateRequest>& requests,
-                                     int64_t max_batch,
-                                     const std::function<void(size_t, int64_t)>& on_token) {
-  if (max_batch < 1)
-    throw std::invalid_argument("generate: max_batch is " + std::to_string(max_batch) +
+                                     const GenerateSettings& settings) {
+  if (settings.max_batch < 1)
+    throw std::invalid_argument("generate: max_batch is " + std::to_string(settings.max_batch) +
                                 "; 1 or more is expected");
   for (size_t i = 0; i < requests.size(); ++i) {
-    check_request(requests[i], model.config(), "generate: request " + std::to_string(i));
+    check_request(requests[i], model.config(), settings.tokenizer != nullptr,
+                  "generate: request " + std::to_string(i));
   }
   const at::NoGradGuard no_grad;
-  return Generation(model, requests, max_batch, on_token).run();
+  return Generation(model, requests, settings).run();
 }
 
 }  // namespace lathe

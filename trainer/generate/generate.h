@@ -1,35 +1,55 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
+#include "data/tokenize/tokenizer.h"
 #include "trainer/generate/sampler.h"
 #include "trainer/model.h"
 
 // Text out of a model: a KV cache per sequence, requests of different lengths together, greedy or
 // sampled. One that finishes makes room for the next that waits. What a request gets depends on its
 // seed alone, not on what else is in the batch (but for the rounding of the model's own
-// arithmetic).
+// arithmetic). Beams are elsewhere: beam_search.h.
 namespace lathe {
 
 struct GenerateRequest {
   std::vector<int64_t> prompt;  // at least one id, at most max_position_embeddings
-  SamplingOptions options;
+  SamplingOptions options = {};
+  int64_t samples = 1;  // texts of this prompt, which is read once for all of them
+  std::vector<std::string> stop_strings = {};
 };
 
 struct GenerateResult {
-  std::vector<int64_t> ids;  // new ones; a stop id that ended it is the last
-  double logprob = 0;        // sum over ids, of the model's own distribution
-  // kLength: max_new_tokens, or prompt and ids fill max_position_embeddings.
-  enum class Finish { kStop, kLength } finish = Finish::kLength;
+  std::vector<int64_t> ids;     // new ones; those that ended it are the last
+  std::string text;             // without what ended it; empty without a tokenizer
+  double logprob = 0;           // sum over ids, of the model's own distribution
+  std::vector<float> logprobs;  // of each id
+  // kStop: a stop id or string. kLength: max_new_tokens, or prompt and ids fill
+  // max_position_embeddings. kCancelled: GenerateSettings::stop was set.
+  enum class Finish { kStop, kLength, kCancelled } finish = Finish::kLength;
 };
 
-// Results in the order of the requests. on_token(request, id) is called as ids come; may be empty.
-// max_batch: sequences that run together. std::invalid_argument names the request at fault, before
-// any work.
+struct GenerateSettings {
+  int64_t max_batch = 64;                                        // sequences that run together
+  const Tokenizer* tokenizer = nullptr;                          // for texts; stop strings need it
+  std::function<void(size_t result, int64_t id)> on_token = {};  // as ids come
+  const std::atomic<bool>* stop = nullptr;  // set by someone else: nothing more is generated
+};
+
+// Results in the order of the requests, each one's samples together; the first sample is what the
+// request gets alone. std::invalid_argument names the request at fault, before any work.
 std::vector<GenerateResult> generate(Model& model, const std::vector<GenerateRequest>& requests,
-                                     int64_t max_batch = 64,
-                                     const std::function<void(size_t, int64_t)>& on_token = {});
+                                     const GenerateSettings& settings = {});
+
+// "stop", "length" or "cancelled".
+const char* finish_name(GenerateResult::Finish finish);
+
+// Throws what generate() would for this prompt: empty, ids out of range, too long.
+void check_prompt(const std::vector<int64_t>& prompt, const ModelConfig& config,
+                  const std::string& where);
 
 }  // namespace lathe

@@ -73,11 +73,15 @@ at::Tensor Mlp::operator()(const at::Tensor& x_TH) {
   return down(gated ? geglu(parts[0], parts[1]) : lathe::gelu(parts[0]));
 }
 
+void Mlp::list(std::vector<Parameter*>& into) {
+  for (LinearLayer& layer : up) layer.list(into);
+  down.list(into);
+}
+
 void Block::list(std::vector<Parameter*>& into) {
   for (LinearLayer& layer : attention.qkv) layer.list(into);
   attention.o.list(into);
-  for (LinearLayer& layer : mlp.up) layer.list(into);
-  mlp.down.list(into);
+  experts ? experts->list(into) : mlp.list(into);
   for (std::optional<NormLayer>* norm : {&before_attention, &after_attention, &before_mlp,
                                          &after_mlp, &attention.q_norm, &attention.k_norm}) {
     if (*norm) (*norm)->list(into);

@@ -44,7 +44,35 @@ struct Mlp {
   LinearLayer down;
 
   at::Tensor operator()(const at::Tensor& x_TH);
+  void list(std::vector<Parameter*>& into);
 };
+
+// What a router decided for each token of a micro-batch.
+struct Routing {
+  at::Tensor probabilities_TE;  // float32, of all experts; differentiable
+  at::Tensor chosen_TA;         // int64
+};
+
+// A mixture of experts (arXiv:1701.06538, 2401.04088): a router picks `per_token` of them for each
+// token and weighs what they say. Tokens are sorted by expert, so that each expert that was picked
+// does one product over its own tokens, without padding. Router and weights in float32.
+//
+// Shape letters: E experts, A of them that serve a token.
+struct Experts {
+  int64_t per_token = 0;
+  bool renormalise = true;  // the weights of the chosen sum to 1
+  Parameter router;         // [E, H]
+  std::vector<Mlp> experts;
+
+  // Appends to `routings` unless it is null.
+  at::Tensor operator()(const at::Tensor& x_TH, std::vector<Routing>* routings);
+  void list(std::vector<Parameter*>& into);
+};
+
+// E * sum over experts of (share of choices) * (mean probability), over all layers' tokens as one:
+// about A when the load is even (Fedus et al. 2021, arXiv:2101.03961, as transformers has it).
+// Undefined when there is no token.
+at::Tensor balance_loss(const std::vector<Routing>& routings);
 
 // x + after(attention(before(x))), then the same with the MLP. A norm that is not there does
 // nothing.
@@ -52,7 +80,11 @@ struct Block {
   std::optional<NormLayer> before_attention, after_attention, before_mlp, after_mlp;
   SelfAttention attention;
   Mlp mlp;
+  std::optional<Experts> experts;  // in the place of the MLP
 
+  at::Tensor feed_forward(const at::Tensor& x_TH, std::vector<Routing>* routings) {
+    return experts ? (*experts)(x_TH, routings) : mlp(x_TH);
+  }
   void list(std::vector<Parameter*>& into);
 };
 

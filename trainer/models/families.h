@@ -35,6 +35,12 @@ std::unique_ptr<Model> make_olmo2(const ModelConfig& config, at::ScalarType dtyp
 // SmolLM 3: Llama whose every fourth layer turns no positions (arXiv:2501.18795).
 std::unique_ptr<Model> make_smollm3(const ModelConfig& config, at::ScalarType dtype,
                                     at::Device device);
+// Mixtral (arXiv:2401.04088): Mistral with a mixture of experts in the place of every MLP.
+std::unique_ptr<Model> make_mixtral(const ModelConfig& config, at::ScalarType dtype,
+                                    at::Device device);
+// Qwen 3 with experts (arXiv:2505.09388) in all or some layers.
+std::unique_ptr<Model> make_qwen3_moe(const ModelConfig& config, at::ScalarType dtype,
+                                      at::Device device);
 // GPT-2 (Radford et al. 2019): learned positions, LayerNorm, no gate. Its dropout is not applied.
 std::unique_ptr<Model> make_gpt2(const ModelConfig& config, at::ScalarType dtype,
                                  at::Device device);

@@ -12,4 +12,10 @@ std::unique_ptr<Model> make_llama(const ModelConfig& config, at::ScalarType dtyp
   return std::make_unique<Transformer>(config, decoder_parts(config, traits, dtype, device));
 }
 
+// All that differs from Llama, the layers that turn no positions, is in the config.
+std::unique_ptr<Model> make_smollm3(const ModelConfig& config, at::ScalarType dtype,
+                                    at::Device device) {
+  return make_llama(config, dtype, device);
+}
+
 }  // namespace lathe

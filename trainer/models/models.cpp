@@ -17,6 +17,7 @@ constexpr std::array kFamilies{
     Family{"phi3", make_phi3},          Family{"gemma2", make_gemma2},
     Family{"gemma3_text", make_gemma3}, Family{"olmo2", make_olmo2},
     Family{"smollm3", make_smollm3},    Family{"gpt2", make_gpt2},
+    Family{"mixtral", make_mixtral},    Family{"qwen3_moe", make_qwen3_moe},
 };
 
 }  // namespace

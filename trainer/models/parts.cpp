@@ -52,6 +52,26 @@ Mlp make_mlp(const PartMaker& make, const std::string& name, const ModelConfig& 
   return mlp;
 }
 
+Experts make_experts(const PartMaker& make, const std::string& layer, const ModelConfig& c,
+                     const DecoderTraits& traits) {
+  const int64_t H = c.hidden_size, I = c.moe_intermediate_size;
+  const ExpertNames& names = traits.experts;
+  const std::string block = layer + names.block;
+  Experts experts;
+  experts.per_token = c.num_experts_per_tok;
+  experts.renormalise = c.norm_topk_prob;
+  experts.router = make.parameter(block + "gate.weight", {c.num_experts, H});
+  for (int64_t e = 0; e < c.num_experts; ++e) {
+    const std::string name = block + "experts." + std::to_string(e) + ".";
+    Mlp& expert = experts.experts.emplace_back();
+    expert.activation = traits.activation;
+    expert.up.push_back(make.linear(name + names.gate, I, H, false));
+    expert.up.push_back(make.linear(name + names.up, I, H, false));
+    expert.down = make.linear(name + names.down, H, I, false);
+  }
+  return experts;
+}
+
 Block make_block(const PartMaker& make, const ModelConfig& c, const DecoderTraits& traits,
                  int64_t layer) {
   const std::string name = "model.layers." + std::to_string(layer) + ".";
@@ -60,7 +80,11 @@ Block make_block(const PartMaker& make, const ModelConfig& c, const DecoderTrait
   };
   Block block;
   block.attention = make_attention(make, name + "self_attn.", c, traits, layer);
-  block.mlp = make_mlp(make, name + "mlp.", c, traits);
+  if (c.has_experts(layer)) {
+    block.experts = make_experts(make, name, c, traits);
+  } else {
+    block.mlp = make_mlp(make, name + "mlp.", c, traits);
+  }
   if (traits.norms != Norms::kAfter) block.before_attention = norm("input_layernorm");
   if (traits.norms == Norms::kBefore) {
     block.before_mlp = norm("post_attention_layernorm");
@@ -119,8 +143,8 @@ TransformerParts decoder_parts(const ModelConfig& config, const DecoderTraits& t
   }
   if (!config.tie_word_embeddings) parts.head = make.parameter("lm_head.weight", {V, H});
   parts.logit_softcap = config.logit_softcap;
-  parts.rotary = rotary_frequencies(config);
-  if (config.rope_local_theta > 0) parts.local_rotary = local_rotary_frequencies(config);
+  parts.rotary = config;
+  if (config.rope_local_theta > 0) parts.local_rotary = local_rotary_config(config);
   return parts;
 }
 

@@ -9,12 +9,13 @@ namespace lathe {
 struct TransformerParts {
   Parameter embedding;  // [V, H]
   double embedding_scale = 1;
-  std::optional<Parameter> positions;  // [positions, H]: learned ones, added to the embedding
-  std::vector<Block> blocks;
+  std::optional<Parameter> positions = {};  // [positions, H]: learned ones, added to the embedding
+  std::vector<Block> blocks = {};
   NormLayer norm;
-  std::optional<Parameter> head;  // [V, H]; absent when tied
-  double logit_softcap = 0;       // 0: none
-  std::optional<RotaryFrequencies> rotary, local_rotary;
+  std::optional<Parameter> head = {};  // [V, H]; absent when tied
+  double logit_softcap = 0;            // 0: none
+  // What the angles follow; absent: no positions are turned, or not by a base of their own.
+  std::optional<ModelConfig> rotary = {}, local_rotary = {};
 };
 
 // std::invalid_argument for sizes that cannot be.
@@ -29,6 +30,11 @@ struct PartMaker {
   NormLayer norm(const std::string& name, int64_t width, const RmsNorm& options) const;
 };
 
+// How a family names the parts of a mixture of experts.
+struct ExpertNames {
+  const char *block, *gate, *up, *down;
+};
+
 // Where a family differs from Llama. What config.json says of single layers is in the config.
 struct DecoderTraits {
   bool qkv_bias = false, output_bias = false, mlp_bias = false;
@@ -39,6 +45,7 @@ struct DecoderTraits {
   Activation activation = Activation::kSilu;
   double attention_scale = 0;  // 0: 1 / sqrt(head_dim)
   double embedding_scale = 1;
+  ExpertNames experts = {};
 };
 
 // std::invalid_argument for sizes that cannot be.

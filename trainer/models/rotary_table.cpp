@@ -46,34 +46,65 @@ void scale_yarn(RotaryFrequencies& frequencies, const ModelConfig& config) {
                                               : 1;
 }
 
+// The base grows with the length, so that the slowest frequency stays within what was learned
+// (NTK-aware scaling).
+double dynamic_theta(const ModelConfig& config, int64_t length) {
+  const auto most = static_cast<double>(config.max_position_embeddings);
+  const double stretch = config.rope_scaling.factor * static_cast<double>(length) / most -
+                         (config.rope_scaling.factor - 1);
+  const auto turned = static_cast<double>(turned_elements(config));
+  return config.rope_theta * std::pow(stretch, turned / (turned - 2));
+}
+
+void scale_longrope(RotaryFrequencies& frequencies, const RopeScaling& s, bool beyond) {
+  const std::vector<double>& divisors = beyond ? s.long_factor : s.short_factor;
+  for (size_t i = 0; i < frequencies.inverse.size(); ++i) {
+    frequencies.inverse[i] = static_cast<float>(frequencies.inverse[i] / divisors.at(i));
+  }
+  const auto original = static_cast<double>(s.original_max_position_embeddings);
+  frequencies.factor = s.attention_factor > 0 ? s.attention_factor
+                       : s.factor > 1 ? std::sqrt(1 + std::log(s.factor) / std::log(original))
+                                      : 1;
+}
+
 }  // namespace
 
-RotaryFrequencies rotary_frequencies(const ModelConfig& config) {
-  RotaryFrequencies out;
+int64_t rotary_regime(const ModelConfig& config, int64_t length) {
   const RopeScaling& scaling = config.rope_scaling;
-  const int64_t turned = turned_elements(config);
+  if (scaling.type == "longrope") return length > scaling.original_max_position_embeddings ? 1 : 0;
+  if (scaling.type == "dynamic") return length > config.max_position_embeddings ? length : 0;
+  return 0;
+}
+
+RotaryFrequencies rotary_frequencies(const ModelConfig& config, int64_t length) {
+  static constexpr std::string_view kKnown[] = {"default", "linear", "dynamic",
+                                                "llama3",  "yarn",   "longrope"};
+  const RopeScaling& scaling = config.rope_scaling;
+  if (std::find(std::begin(kKnown), std::end(kKnown), scaling.type) == std::end(kKnown)) {
+    throw std::invalid_argument("config.json: rope_scaling type \"" + scaling.type +
+                                "\" is not supported");
+  }
+  const int64_t turned = turned_elements(config), regime = rotary_regime(config, length);
+  const bool dynamic = scaling.type == "dynamic" && regime > 0;
+  const double theta = dynamic ? dynamic_theta(config, length) : config.rope_theta;
+  RotaryFrequencies out;
   for (int64_t i = 0; i < turned / 2; ++i) {
     const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(turned);
-    double inverse = 1 / std::pow(config.rope_theta, exponent);
+    double inverse = 1 / std::pow(theta, exponent);
     if (scaling.type == "linear") inverse /= scaling.factor;
     if (scaling.type == "llama3") inverse = llama3_frequency(inverse, scaling);
     out.inverse.push_back(static_cast<float>(inverse));
   }
-  if (scaling.type == "yarn") {
-    scale_yarn(out, config);
-  } else if (scaling.type != "default" && scaling.type != "linear" && scaling.type != "llama3") {
-    throw std::invalid_argument(
-        "config.json: rope_scaling type \"" + scaling.type +
-        "\" is not supported; those that are: default, linear, llama3, yarn");
-  }
+  if (scaling.type == "yarn") scale_yarn(out, config);
+  if (scaling.type == "longrope") scale_longrope(out, scaling, regime > 0);
   return out;
 }
 
-RotaryFrequencies local_rotary_frequencies(const ModelConfig& config) {
+ModelConfig local_rotary_config(const ModelConfig& config) {
   ModelConfig local = config;
   local.rope_theta = config.rope_local_theta;
   local.rope_scaling = {};
-  return rotary_frequencies(local);
+  return local;
 }
 
 RotaryTable::RotaryTable(RotaryFrequencies frequencies, at::Device device)
@@ -101,6 +132,41 @@ RotaryAngles RotaryTable::at(const at::Tensor& positions_T, int64_t limit) {
     grow(std::max<int64_t>(limit, cos_.defined() ? 2 * cos_.size(0) : 256));
   }
   return {cos_.index_select(0, positions_T), sin_.index_select(0, positions_T)};
+}
+
+DocumentAngles::DocumentAngles(const ModelConfig& config, at::Device device)
+    : config_(config), device_(device) {
+  table(0);  // a scaling that is not supported is named before there is work
+}
+
+RotaryTable& DocumentAngles::table(int64_t length) {
+  const int64_t regime = rotary_regime(config_, length);
+  const auto found = tables_.find(regime);
+  if (found != tables_.end()) return found->second;
+  // dynamic has one for every length beyond: they are not worth keeping.
+  if (tables_.size() > 8) tables_.clear();
+  return tables_.emplace(regime, RotaryTable(rotary_frequencies(config_, length), device_))
+      .first->second;
+}
+
+RotaryAngles DocumentAngles::at(const at::Tensor& positions_T,
+                                const std::vector<int64_t>& cu_seqlens,
+                                const std::vector<int64_t>& lengths) {
+  int64_t longest = 0;
+  bool same = true;
+  for (const int64_t length : lengths) {
+    longest = std::max(longest, length);
+    same = same && rotary_regime(config_, length) == rotary_regime(config_, lengths[0]);
+  }
+  if (same) return table(longest).at(positions_T, longest);
+  std::vector<at::Tensor> cos, sin;
+  for (size_t d = 0; d < lengths.size(); ++d) {
+    const RotaryAngles angles =
+        table(lengths[d]).at(positions_T.slice(0, cu_seqlens[d], cu_seqlens[d + 1]), lengths[d]);
+    cos.push_back(angles.cos);
+    sin.push_back(angles.sin);
+  }
+  return {at::cat(cos), at::cat(sin)};
 }
 
 }  // namespace lathe

@@ -7,20 +7,26 @@
 namespace lathe {
 namespace {
 
-int64_t longest_document(const std::vector<int64_t>& cu_seqlens) {
-  int64_t longest = 0;
+std::vector<int64_t> document_lengths(const std::vector<int64_t>& cu_seqlens) {
+  std::vector<int64_t> lengths;
   for (size_t d = 0; d + 1 < cu_seqlens.size(); ++d) {
-    longest = std::max(longest, cu_seqlens[d + 1] - cu_seqlens[d]);
+    lengths.push_back(cu_seqlens[d + 1] - cu_seqlens[d]);
   }
-  return longest;
+  return lengths;
 }
 
-// Positions of the new tokens when document d goes on where caches[d] ends, and the first position
-// beyond all of them.
-std::pair<at::Tensor, int64_t> continued_positions(const Batch& batch,
-                                                   std::span<KvCache* const> caches) {
-  std::vector<int64_t> positions;
-  int64_t limit = 0;
+int64_t longest(const std::vector<int64_t>& lengths) {
+  return lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
+}
+
+// When document d goes on where caches[d] ends.
+struct Continued {
+  at::Tensor positions_T;
+  std::vector<int64_t> lengths;  // with what the caches hold
+};
+
+Continued continue_documents(const Batch& batch, std::span<KvCache* const> caches) {
+  std::vector<int64_t> positions, lengths;
   for (size_t d = 0; d < caches.size(); ++d) {
     const int64_t count = batch.cu_seqlens[d + 1] - batch.cu_seqlens[d];
     const int64_t end = caches[d]->length + count;
@@ -29,9 +35,9 @@ std::pair<at::Tensor, int64_t> continued_positions(const Batch& batch,
                                   " cannot hold " + std::to_string(end) + " tokens");
     }
     for (int64_t p = caches[d]->length; p < end; ++p) positions.push_back(p);
-    limit = std::max(limit, end);
+    lengths.push_back(end);
   }
-  return {at::tensor(positions, at::kLong).to(batch.tokens.device()), limit};
+  return {at::tensor(positions, at::kLong).to(batch.tokens.device()), lengths};
 }
 
 at::Tensor scaled_embedding(const at::Tensor& tokens_T, TransformerParts& parts) {
@@ -69,15 +75,18 @@ std::vector<Parameter*> Transformer::parameters() {
 }
 
 // The residual stream x and what the last part wants added to it travel apart, so that each
-// addition is one pass with the norm that follows it. All positions are below `limit`.
-at::Tensor Transformer::run(const Batch& batch, const at::Tensor& positions_T, int64_t limit,
-                            std::span<KvCache* const> caches, std::vector<at::Tensor>* states) {
-  const auto angles = [&](std::optional<RotaryTable>& table) {
-    return table ? table->at(positions_T, limit) : RotaryAngles{};
+// addition is one pass with the norm that follows it.
+at::Tensor Transformer::run(const Batch& batch, const at::Tensor& positions_T,
+                            const std::vector<int64_t>& lengths, std::span<KvCache* const> caches,
+                            std::vector<at::Tensor>* states) {
+  const auto angles = [&](std::optional<DocumentAngles>& of) {
+    return of ? of->at(positions_T, batch.cu_seqlens, lengths) : RotaryAngles{};
   };
   const Documents documents{batch.cu_seqlens, angles(rotary_), angles(local_rotary_), caches};
   at::Tensor x_TH = scaled_embedding(batch.tokens, parts_), delta_TH;
-  if (parts_.positions) x_TH = x_TH + position_embedding(positions_T, limit, *parts_.positions);
+  if (parts_.positions) {
+    x_TH = x_TH + position_embedding(positions_T, longest(lengths), *parts_.positions);
+  }
   const auto add_and_norm = [&](NormLayer* norm) {
     if (!delta_TH.defined()) return norm != nullptr ? (*norm)(x_TH) : x_TH;
     if (norm == nullptr) return x_TH = x_TH + delta_TH;
@@ -91,25 +100,30 @@ at::Tensor Transformer::run(const Batch& batch, const at::Tensor& positions_T, i
   const auto after = [](std::optional<NormLayer>& norm, const at::Tensor& y_TH) {
     return norm ? (*norm)(y_TH) : y_TH;
   };
+  std::vector<Routing> routings;
+  const bool balanced = config_.output_router_logits && caches.empty();
   int64_t layer = 0;
   for (Block& block : parts_.blocks) {
     const at::Tensor attention_in_TH = add_before(block.before_attention);
     if (states != nullptr) states->push_back(x_TH);
     delta_TH = after(block.after_attention, block.attention(attention_in_TH, documents, layer++));
-    delta_TH = after(block.after_mlp, block.mlp(add_before(block.before_mlp)));
+    delta_TH = after(block.after_mlp, block.feed_forward(add_before(block.before_mlp),
+                                                         balanced ? &routings : nullptr));
   }
+  const at::Tensor balance = balance_loss(routings);
+  auxiliary_loss_ = balance.defined() ? config_.router_aux_loss_coef * balance : balance;
   const at::Tensor normed_TH = add_and_norm(&parts_.norm);
   if (states != nullptr) states->insert(states->end(), {x_TH, normed_TH});
   return normed_TH;
 }
 
 at::Tensor Transformer::hidden(const Batch& batch) {
-  return run(batch, batch.positions, longest_document(batch.cu_seqlens), {}, nullptr);
+  return run(batch, batch.positions, document_lengths(batch.cu_seqlens), {}, nullptr);
 }
 
 std::vector<at::Tensor> Transformer::hidden_states(const Batch& batch) {
   std::vector<at::Tensor> states;
-  run(batch, batch.positions, longest_document(batch.cu_seqlens), {}, &states);
+  run(batch, batch.positions, document_lengths(batch.cu_seqlens), {}, &states);
   return states;
 }
 
@@ -120,8 +134,8 @@ at::Tensor Transformer::hidden(const Batch& batch, std::span<KvCache* const> cac
                            std::to_string(batch.cu_seqlens.size() - 1) + " documents");
   }
   if (caches.empty()) return hidden(batch);
-  const auto [positions, limit] = continued_positions(batch, caches);
-  const at::Tensor out = run(batch, positions, limit, caches, nullptr);
+  const auto [positions, lengths] = continue_documents(batch, caches);
+  const at::Tensor out = run(batch, positions, lengths, caches, nullptr);
   for (size_t d = 0; d < caches.size(); ++d) {
     caches[d]->length += batch.cu_seqlens[d + 1] - batch.cu_seqlens[d];
   }

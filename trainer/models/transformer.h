@@ -1,5 +1,7 @@
 #pragma once
 
+#include <utility>
+
 #include "trainer/model.h"
 #include "trainer/models/parts.h"
 
@@ -18,18 +20,21 @@ class Transformer final : public Model {
   at::Tensor hidden(const Batch& batch, std::span<KvCache* const> caches) override;
   at::Tensor log_probs(const at::Tensor& hidden_NH, const at::Tensor& targets_N) override;
   at::Tensor logits(const at::Tensor& hidden_NH) override;
+  at::Tensor take_auxiliary_loss() override { return std::exchange(auxiliary_loss_, {}); }
 
   // [T, H] each: the input of the first block, the output of every block, and after the last norm.
   std::vector<at::Tensor> hidden_states(const Batch& batch);
 
  private:
-  at::Tensor run(const Batch& batch, const at::Tensor& positions_T, int64_t limit,
-                 std::span<KvCache* const> caches, std::vector<at::Tensor>* states);
+  at::Tensor run(const Batch& batch, const at::Tensor& positions_T,
+                 const std::vector<int64_t>& lengths, std::span<KvCache* const> caches,
+                 std::vector<at::Tensor>* states);
   Parameter& head() { return parts_.head ? *parts_.head : parts_.embedding; }
 
   ModelConfig config_;
   TransformerParts parts_;
-  std::optional<RotaryTable> rotary_, local_rotary_;
+  std::optional<DocumentAngles> rotary_, local_rotary_;
+  at::Tensor auxiliary_loss_;
 };
 
 }  // namespace lathe

@@ -3,12 +3,10 @@
 
 namespace lathe {
 
-std::unique_ptr<Model> make_smollm3(const ModelConfig& config, at::ScalarType dtype,
+std::unique_ptr<Model> make_mixtral(const ModelConfig& config, at::ScalarType dtype,
                                     at::Device device) {
   DecoderTraits traits;
-  traits.qkv_bias = config.attention_bias;
-  traits.output_bias = config.attention_bias;
-  traits.mlp_bias = config.mlp_bias;
+  traits.experts = {"block_sparse_moe.", "w1", "w3", "w2"};
   return std::make_unique<Transformer>(config, decoder_parts(config, traits, dtype, device));
 }
 
