@@ -57,6 +57,8 @@ json options_json(const PrepareOptions& options, Shape shape) {
   // The template itself has its own hash.
   if (is_chat(shape) || shape == Shape::kAuto || shape == Shape::kSegments)
     object["assistant_only_loss"] = options.assistant_only_loss;
+  if (options.roles_to_train != PrepareOptions().roles_to_train)
+    object["roles_to_train"] = options.roles_to_train;
   if (shape == Shape::kText || shape == Shape::kPromptCompletion || shape == Shape::kAuto)
     object["append_eos"] = options.append_eos;
   return object;
@@ -118,7 +120,7 @@ class Preparation {
   PrepareReport& report() { return journal_.report; }
 
   void settle_format() {
-    if (is_chat(journal_.shape)) format_.emplace(tokenizer_, options_.chat_template);
+    if (is_chat(journal_.shape)) format_.emplace(tokenizer_, options_.chat_template, options_.roles_to_train);
   }
 
   // All files must have one shape; the first with a record decides.

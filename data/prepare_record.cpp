@@ -51,8 +51,7 @@ PreparedRecord prepare_chat(const ChatRecord& record, const PrepareOptions& opti
                             const Tokenizer& tokenizer, const ChatFormat& format) {
   const bool mark = options.assistant_only_loss;
   if (mark && record.prompt_messages > 0) return prepare_chat_completion(record, tokenizer, format);
-  RenderedChat rendered = format.render(record.conversation, false, mark);
-  if (mark) drop_untrained(record.conversation, rendered);
+  const RenderedChat rendered = format.render(record.conversation, false, mark);
   MaskedIds masked = tokenize_chat(tokenizer, rendered, mark);
   PreparedRecord prepared;
   prepared.ids = std::move(masked.ids);
@@ -130,6 +129,7 @@ PreparedRecord prepare_record(const Record& record, const PrepareOptions& option
     prepared = prepare_tokens(*tokens, tokenizer);
   if (const auto* segments = std::get_if<SegmentsRecord>(&record.content))
     prepared = prepare_segments(*segments, options, tokenizer);
+  refuse_double_bos(tokenizer, prepared.ids);
   cut_to_length(prepared, options);
   return prepared;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "data/tokenize/token_view.h"
 #include "recipes/exact_match.h"
 #include "recipes/parts.h"
 #include "recipes/run_record.h"
@@ -28,6 +29,22 @@ void say_start(const RunConfig& config, Model& model, const Loader& loader, Mesh
   metrics.note(fmt::format("data: {} documents, {} tokens ({} trained) in {} rows of {} ({:.2f} % waste), {} steps an epoch",
                            report.documents, report.tokens, report.targets, report.rows, config.data.max_length,
                            100 * report.waste, loader.steps_per_epoch()));
+}
+
+// What is trained, for the eye.
+void say_first_example(const Datasets& train, const Tokenizer& tokenizer, Metrics& metrics) {
+  constexpr size_t kMostTokens = 120;
+  for (const auto& dataset : train) {
+    if (dataset->documents() == 0) continue;
+    const Dataset::Place place = dataset->place(0);
+    std::vector<int64_t> ids(static_cast<size_t>(dataset->length(0)));
+    std::vector<uint8_t> mask(ids.size());
+    const auto begin = static_cast<int64_t>(place.shard->offsets()[static_cast<size_t>(place.document)]);
+    place.shard->read("sequence", begin, begin + static_cast<int64_t>(ids.size()), ids.data(), mask.data());
+    metrics.note("first example, trained between \u00ab and \u00bb: " +
+                 marked_text(tokenizer, ids, mask, "\u00ab", "\u00bb", kMostTokens));
+    return;
+  }
 }
 
 // Conversations in the data: will the model stop where its turns end?
@@ -75,6 +92,7 @@ int train_language_model(RunContext run) {
                                          .ranks = mesh.world().size()});
   }
   say_start(config, *model, loader, mesh, metrics);
+  say_first_example(train, tokenizer, metrics);
   const ChatFormat format(tokenizer, config.data.chat_template);
   say_end_of_turn(format, train, tokenizer, *model, metrics);
 

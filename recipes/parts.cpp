@@ -127,6 +127,7 @@ PrepareOptions prepare_options(const RunConfig& config, const DataSource& source
   options.max_all_masked = config.data.max_all_masked;
   options.chat_template = config.data.chat_template;
   options.assistant_only_loss = config.data.assistant_only_loss;
+  options.roles_to_train = config.data.roles_to_train;
   options.append_eos = config.data.append_eos;
   options.max_length = config.data.packing == "wrapped" ? 0 : config.data.max_length;
   options.threads = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));

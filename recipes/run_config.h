@@ -62,6 +62,7 @@ struct DataSection {
   std::string packing = "bfd";
   bool shuffle = true;
   bool assistant_only_loss = true;
+  std::vector<std::string> roles_to_train = {"assistant"};
   std::string chat_template = "auto";
   bool append_eos = true;
   std::string exact_match;
@@ -87,6 +88,7 @@ void fields(V& v, DataSection& c) {
     one_of({"true", "false", "bfd", "wrapped"}));
   v("shuffle", c.shuffle, "another order of rows in every epoch");
   v("assistant_only_loss", c.assistant_only_loss, "train only on what the assistant says, or on the completion; false: on all tokens");
+  v("roles_to_train", c.roles_to_train, "whose messages are trained where a message does not say so itself (train, loss, weight)");
   v("chat_template", c.chat_template, 
     "how a conversation becomes text; auto: the tokenizer folder's own template, else chatml; or chatml, llama2, llama3, "
     "mistral, gemma, phi3, zephyr, alpaca, or the path of a .jinja file");

@@ -1,5 +1,6 @@
 #include "data/tokenize/chat.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace lathe {
@@ -28,33 +29,24 @@ MaskedIds tokenize_chat(const Tokenizer& tokenizer, const RenderedChat& rendered
   return result;
 }
 
-void drop_untrained(const Conversation& conversation, RenderedChat& rendered) {
-  std::vector<bool> kept;
-  bool all = true;
-  for (size_t i = 0; i < conversation.messages.size(); ++i) {
-    const Message& message = conversation.messages[i];
-    if (message.role == "assistant") {
-      kept.push_back(message.train.value_or(true));
-      all = all && kept.back();
-    } else if (message.train.value_or(false)) {
-      throw std::invalid_argument("messages[" + std::to_string(i) +
-                                  "]: asks to be trained on, but its role is " + message.role +
-                                  "; only what the assistant says can be");
-    }
+std::vector<bool> trained_messages(const Conversation& conversation,
+                                   const std::vector<std::string>& roles) {
+  std::vector<bool> trained;
+  bool usual = true;
+  for (const Message& message : conversation.messages) {
+    const bool of_role = std::find(roles.begin(), roles.end(), message.role) != roles.end();
+    trained.push_back(message.train.value_or(of_role));
+    usual = usual && trained.back() == (message.role == "assistant");
   }
-  if (all || !rendered.unmarked.empty()) return;
-  if (rendered.assistant.size() != kept.size()) {
-    throw std::invalid_argument(
-        "messages: " + std::to_string(kept.size()) +
-        " turns of the assistant, but the template marks " +
-        std::to_string(rendered.assistant.size()) +
-        " parts of the text, so single turns can not be left out of the loss");
-  }
-  decltype(rendered.assistant) spans;
-  for (size_t i = 0; i < kept.size(); ++i) {
-    if (kept[i]) spans.push_back(rendered.assistant[i]);
-  }
-  rendered.assistant = std::move(spans);
+  return usual ? std::vector<bool>() : trained;
+}
+
+void refuse_double_bos(const Tokenizer& tokenizer, std::span<const int32_t> ids) {
+  const auto bos = tokenizer.bos();
+  if (!bos || ids.size() < 2 || ids[0] != *bos || ids[1] != *bos) return;
+  throw std::invalid_argument("begins with the bos token " + tokenizer.token_of(*bos) +
+                              " twice: the text brings it, and so does the tokenizer or the chat "
+                              "template; take it out of the data");
 }
 
 }  // namespace lathe

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,8 +40,13 @@ struct MaskedIds {
 MaskedIds tokenize_chat(const Tokenizer& tokenizer, const RenderedChat& rendered,
                         bool assistant_only);
 
-// Takes the turns out of rendered.assistant that the conversation says not to train on. Throws
-// std::invalid_argument where it asks for what can not be done.
-void drop_untrained(const Conversation& conversation, RenderedChat& rendered);
+// Which messages are trained: what a message says itself, else whether its role is one of these. To
+// be marked by the template; empty where that is what the assistant says.
+std::vector<bool> trained_messages(const Conversation& conversation,
+                                   const std::vector<std::string>& roles);
+
+// Throws std::invalid_argument when the ids begin with the bos token twice, as happens when both
+// the text and the tokenizer bring it: models never saw that.
+void refuse_double_bos(const Tokenizer& tokenizer, std::span<const int32_t> ids);
 
 }  // namespace lathe

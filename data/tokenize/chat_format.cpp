@@ -43,7 +43,8 @@ Texts texts_of(const Tokenizer& tokenizer, const std::string& setting) {
   if (setting == "auto")
     return {"the chat template of the tokenizer's folder", tokenizer.chat_templates()};
   if (builtin_chat_template_source(setting)) return {setting, builtin(setting)};
-  if (setting.ends_with(".jinja")) return {setting, {{"default", read_template(setting)}}};
+  if (setting.ends_with(".jinja") || std::filesystem::is_regular_file(setting))
+    return {setting, {{"default", read_template(setting)}}};
   throw std::invalid_argument(fmt::format(
       "data.chat_template is `{}`; expected auto, one of {}, or the path of a .jinja file", setting,
       fmt::join(builtin_chat_template_names(), ", ")));
@@ -53,6 +54,19 @@ Json as_json(const Message& message) {
   Json object{{"role", message.role}, {"content", message.content}};
   if (!message.extra_json.empty()) object.update(Json::parse(message.extra_json));
   return object;
+}
+
+// What a message says about its part in the loss, by any of the names in use.
+std::optional<bool> loss_of(const Json& message) {
+  for (const char* key : {"train", "loss"}) {
+    const auto value = message.find(key);
+    if (value != message.end() && value->is_boolean()) return value->get<bool>();
+  }
+  for (const char* key : {"weight", "loss_weight"}) {
+    const auto value = message.find(key);
+    if (value != message.end() && value->is_number()) return value->get<double>() != 0;
+  }
+  return std::nullopt;
 }
 
 // Messages may hold what their template does not write: that would be lost without a word.
@@ -81,8 +95,9 @@ ChatFormat::Source ChatFormat::source_of(const std::string& text, const std::str
   return {text, ChatTemplate(text, where)};
 }
 
-ChatFormat::ChatFormat(const Tokenizer& tokenizer, const std::string& setting)
-    : special_json_(Json(tokenizer.special_tokens()).dump()) {
+ChatFormat::ChatFormat(const Tokenizer& tokenizer, const std::string& setting,
+                       std::vector<std::string> roles)
+    : special_json_(Json(tokenizer.special_tokens()).dump()), roles_(std::move(roles)) {
   Texts texts = texts_of(tokenizer, setting);
   name_ = std::move(texts.name);
   const auto& by_name = texts.by_name;
@@ -102,8 +117,7 @@ RenderedChat ChatFormat::render(const Conversation& conversation, bool generatio
   Json context = Json::parse(special_json_);
   if (!conversation.variables_json.empty())
     context.update(Json::parse(conversation.variables_json));
-  const Json tools = context.value("tools", Json());
-  const Source& source = for_tools_ && !tools.empty() ? *for_tools_ : *usual_;
+  const Source& source = source_for(context);
   Json& messages = context["messages"] = Json::array();
   for (const Message& message : conversation.messages) {
     messages.push_back(as_json(message));
@@ -115,9 +129,36 @@ RenderedChat ChatFormat::render(const Conversation& conversation, bool generatio
           messages.size() - 1, key, name_));
     }
   }
+  return render(source, context, generation_prompt, mark, trained_messages(conversation, roles_));
+}
+
+RenderedChat ChatFormat::render_context(const std::string& context_json, bool generation_prompt,
+                                        bool mark) const {
+  Json context = Json::parse(special_json_);
+  context.update(Json::parse(context_json));
+  Conversation said;
+  for (const Json& message : context.value("messages", Json::array())) {
+    const bool object = message.is_object();
+    const Json role = object ? message.value("role", Json()) : Json();
+    said.messages.push_back({.role = role.is_string() ? role.get<std::string>() : "",
+                             .content = {},
+                             .train = object ? loss_of(message) : std::nullopt});
+  }
+  return render(source_for(context), context, generation_prompt, mark,
+                trained_messages(said, roles_));
+}
+
+const ChatFormat::Source& ChatFormat::source_for(const Json& context) const {
+  const Json tools = context.value("tools", Json());
+  return for_tools_ && !tools.empty() ? *for_tools_ : *usual_;
+}
+
+RenderedChat ChatFormat::render(const Source& source, const Json& context, bool generation_prompt,
+                                bool mark, std::vector<bool> marked) const {
   ChatOptions options;
   options.generation_prompt = generation_prompt;
   options.mark_assistant = mark;
+  options.marked = std::move(marked);
   options.now = fixed_day();
   return source.chat.render(context, options);
 }
@@ -141,16 +182,26 @@ std::string end_of_turn_note(const ChatFormat& format, const Tokenizer& tokenize
   } catch (const std::invalid_argument&) {
     return "";  // not this conversation, or no marks: nothing is known
   }
+  const auto stops = [&](size_t i) {
+    return std::find(eos_token_id.begin(), eos_token_id.end(), masked.ids[i]) != eos_token_id.end();
+  };
   // Behind the end of a turn many templates write a line end that belongs to it.
   for (size_t i = masked.ids.size(); i-- > 0;) {
     const int32_t id = masked.ids[i];
     if (!masked.mask[i]) continue;
     const std::string text = tokenizer.decode({id}, false);
     if (text.find_first_not_of(" \t\r\n") == text.npos) continue;
-    if (std::find(eos_token_id.begin(), eos_token_id.end(), id) != eos_token_id.end()) return "";
+    if (stops(i)) return "";
+    if (i + 1 < masked.ids.size() && stops(i + 1)) {
+      return fmt::format(
+          "the end of an assistant's turn, `{}` (id {}; {}), is not trained: the model will not "
+          "learn to stop; move it into the {{% generation %}} block of the template",
+          tokenizer.token_of(masked.ids[i + 1]), masked.ids[i + 1], format.name());
+    }
     return fmt::format(
         "an assistant's turn ends with `{}` (id {}; {}), which is not in the model's eos_token_id "
-        "[{}]: generation will not stop there; add it to eos_token_id in the model's config.json",
+        "[{}]: generation will not stop there; add it to eos_token_id in the model's config.json "
+        "and generation_config.json",
         text, id, format.name(), fmt::join(eos_token_id, ", "));
   }
   return "";

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,13 +18,22 @@ class ChatFormat {
   // setting: auto (the template that the tokenizer's folder brings, else chatml), the name of a
   // built-in template, or the path of a .jinja file. Throws std::invalid_argument for anything else
   // and for a template that can not be read.
-  ChatFormat(const Tokenizer& tokenizer, const std::string& setting);
+  // roles: whose messages are trained where a message does not say so itself.
+  ChatFormat(const Tokenizer& tokenizer, const std::string& setting,
+             std::vector<std::string> roles = {"assistant"});
 
-  // generation_prompt: end with the opening of an assistant turn. mark: find what the assistant
-  // says. Throws std::invalid_argument for a conversation that the template refuses, and for tool
-  // calls and reasoning that the template would drop without a word.
+  // generation_prompt: end with the opening of an assistant turn. mark: find what is trained: what
+  // the assistant says, or the roles and messages that are asked for. Throws std::invalid_argument
+  // for a conversation that the template refuses, and for tool calls and reasoning that the
+  // template would drop without a word.
   RenderedChat render(const Conversation& conversation, bool generation_prompt,
                       bool mark = false) const;
+
+  // The same for `messages` and what else the template may ask for, as a JSON object, whose members
+  // win over the tokenizer's special tokens. What the template drops is not refused. Messages may
+  // say `train` or `loss` (true, false), `weight` or `loss_weight` (0, 1).
+  RenderedChat render_context(const std::string& context_json, bool generation_prompt,
+                              bool mark) const;
 
   const std::string& name() const { return name_; }  // for people: which template this is
 
@@ -37,8 +47,12 @@ class ChatFormat {
     ChatTemplate chat;
   };
   static Source source_of(const std::string& text, const std::string& where);
+  const Source& source_for(const nlohmann::ordered_json& context) const;
+  RenderedChat render(const Source& source, const nlohmann::ordered_json& context,
+                      bool generation_prompt, bool mark, std::vector<bool> marked) const;
 
   std::string name_, special_json_;
+  std::vector<std::string> roles_;
   std::optional<Source> usual_, for_tools_;  // for_tools_: taken where a conversation has tools
 };
 

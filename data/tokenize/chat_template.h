@@ -16,7 +16,8 @@ namespace lathe {
 
 struct RenderedChat {
   std::string text;
-  // Bytes [begin, end) of what the assistant says, its end of turn included, rising and apart.
+  // Bytes [begin, end) of what the assistant says (or what ChatOptions marks), its end of turn
+  // included, rising and apart.
   std::vector<std::pair<size_t, size_t>> assistant;
   // Why the spans are not known (assistant is then empty); empty when they are.
   std::string unmarked;
@@ -26,6 +27,9 @@ struct ChatOptions {
   bool generation_prompt = false;  // end with the opening of an assistant turn
   bool mark_assistant =
       true;  // find the spans; without {% generation %} this costs two renderings a turn
+  // Which messages to find instead of the assistant's, one per message; empty: the assistant's. Of
+  // another role's message the header is left out, its end of turn is taken where it can be known.
+  std::vector<bool> marked = {};
   std::optional<std::tm>
       now;  // what strftime_now tells; a template that asks for it is an error without
   jinja::Limits limits;

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/data/folder.h"
 #include "tests/shared.h"
 
 namespace lathe {
@@ -51,19 +52,78 @@ TEST(Chat, MarksThatAreNotKnownAreAnErrorThatSaysWhatToDo) {
   EXPECT_THAT(tokenize_chat(tokenizer, rendered, false).mask, testing::Each(1));
 }
 
-TEST(Chat, LeavesOutTheTurnsThatTheRecordSaysNotToTrain) {
-  Conversation talk{{{"user", "q"}, {"assistant", "a"}, {"user", "q"}, {"assistant", "b"}}};
-  RenderedChat rendered{"qaqb", {{1, 2}, {3, 4}}, ""};
-  talk.messages[1].train = false;
-  drop_untrained(talk, rendered);
-  EXPECT_EQ(rendered.assistant, (std::vector<std::pair<size_t, size_t>>{{3, 4}}));
-  EXPECT_THAT([&] { drop_untrained(talk, rendered); },
-              testing::ThrowsMessage<std::invalid_argument>(
-                  testing::HasSubstr("2 turns of the assistant, but the template marks 1")));
+TEST(Chat, TrainsWhatTheRolesAndTheMessagesSay) {
+  Conversation talk{{{"system", "s"}, {"user", "q"}, {"assistant", "a"}}};
+  using Trained = std::vector<bool>;
+  EXPECT_EQ(trained_messages(talk, {"assistant"}), Trained());
+  EXPECT_EQ(trained_messages(talk, {"assistant", "user"}), (Trained{false, true, true}));
+  EXPECT_EQ(trained_messages(talk, {}), (Trained{false, false, false}));
   talk.messages[0].train = true;
-  EXPECT_THAT([&] { drop_untrained(talk, rendered); },
+  talk.messages[2].train = false;
+  EXPECT_EQ(trained_messages(talk, {"assistant"}), (Trained{true, false, false}));
+}
+
+// What is trained of a conversation, as text: parts with | between.
+std::string trained_text(const Tokenizer& tokenizer, const Conversation& talk, const char* format,
+                         std::vector<std::string> roles = {"assistant"}) {
+  const RenderedChat rendered =
+      ChatFormat(tokenizer, format, std::move(roles)).render(talk, false, true);
+  const MaskedIds masked = tokenize_chat(tokenizer, rendered, true);
+  std::string text;
+  for (size_t i = 0; i < masked.ids.size(); ++i) {
+    if (!masked.mask[i]) continue;
+    if (!text.empty() && !masked.mask[i - 1]) text += "|";
+    text += tokenizer.decode({masked.ids[i]}, false);
+  }
+  return text;
+}
+
+TEST(Chat, TrainsAnyRoleToTheEndOfItsTurn) {
+  if (!have_shared("data/tokenizers/minimind")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const Tokenizer tokenizer(shared_path("data/tokenizers/minimind"));
+  Conversation talk{{{"system", "Be kind."},
+                     {"user", "user"},
+                     {"assistant", "One."},
+                     {"user", "Bye"},
+                     {"assistant", "Two."}}};
+  EXPECT_EQ(trained_text(tokenizer, talk, "chatml"), "One.<|im_end|>\n|Two.<|im_end|>\n");
+  EXPECT_EQ(trained_text(tokenizer, talk, "chatml", {"user"}), "user<|im_end|>\n|Bye<|im_end|>\n");
+  EXPECT_EQ(trained_text(tokenizer, talk, "chatml", {"system", "assistant"}),
+            "Be kind.<|im_end|>\n|One.<|im_end|>\n|Two.<|im_end|>\n");
+  talk.messages[2].train = false;
+  talk.messages[3].train = true;
+  EXPECT_EQ(trained_text(tokenizer, talk, "chatml"), "Bye<|im_end|>\n|Two.<|im_end|>\n");
+  // A template that writes the system text into the first question: only its content is known.
+  EXPECT_EQ(trained_text(tokenizer, talk, "llama2", {"system"}).substr(0, 8), "Be kind.");
+}
+
+TEST(Chat, AnEndOfTurnThatIsAlsoThePadTokenIsTrained) {
+  if (!have_shared("data/tokenizers/minimind")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  TestFolder folder;
+  std::filesystem::copy(shared_path("data/tokenizers/minimind/tokenizer.json"),
+                        folder / "tokenizer.json");
+  write_text(folder / "tokenizer_config.json",
+             R"({"pad_token": "<|im_end|>", "eos_token": "<|im_end|>"})");
+  const Tokenizer tokenizer(folder.path());
+  ASSERT_EQ(tokenizer.pad(), tokenizer.eos());
+  EXPECT_EQ(trained_text(tokenizer, kTalk, "chatml"), "Hello!<|im_end|>\n");
+}
+
+TEST(Chat, RefusesADoubledBeginning) {
+  if (!have_shared("data/tokenizers/llama2")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  TestFolder folder;
+  std::filesystem::copy(shared_path("data/tokenizers/llama2/tokenizer.json"),
+                        folder / "tokenizer.json");
+  write_text(folder / "tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": "</s>"})");
+  const Tokenizer tokenizer(folder.path());
+  ASSERT_EQ(tokenizer.encode("a", true)[0], tokenizer.bos());
+  const auto prepare = [&](const std::string& text) {
+    return prepare_record({TextRecord{text}, 1}, {.files = {}}, tokenizer, std::nullopt);
+  };
+  EXPECT_NO_THROW(prepare("a<s>"));
+  EXPECT_THAT([&] { prepare("<s>a"); },
               testing::ThrowsMessage<std::invalid_argument>(
-                  testing::HasSubstr("messages[0]: asks to be trained on")));
+                  testing::HasSubstr("begins with the bos token <s> twice")));
 }
 
 struct Tensors {
