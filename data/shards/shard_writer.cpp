@@ -99,6 +99,7 @@ struct ShardWriter::Parts {
   std::string path, temporary;
   ShardInfo info;
   std::vector<Column> columns;
+  std::vector<std::pair<std::string, std::vector<float>>> scalars;
   int64_t documents = 0, targets = 0;
   bool narrow = false;
 
@@ -150,6 +151,12 @@ struct ShardWriter::Parts {
         if (!column.all_trained)
           write_hashed(group, hashes, "mask", H5T_STD_U8LE, column.mask, head, data);
       }
+      if (!scalars.empty()) {
+        const Handle group = create_group(file, "scalars"),
+                     hashes = create_group(hashes_group, "scalars");
+        for (const auto& [name, values] : scalars)
+          write_hashed(group, hashes, name.c_str(), H5T_IEEE_F32LE, values, head, data);
+      }
     }
     check(file.reset(), path + ": can not be closed");
     if (std::filesystem::file_size(temporary) != head + data) {
@@ -169,7 +176,8 @@ struct ShardWriter::Parts {
   }
 };
 
-ShardWriter::ShardWriter(std::string path, ShardInfo info, std::vector<std::string> columns)
+ShardWriter::ShardWriter(std::string path, ShardInfo info, std::vector<std::string> columns,
+                         std::vector<std::string> scalars)
     : parts_(std::make_unique<Parts>()) {
   if (info.vocab_size < 1 || info.vocab_size > std::numeric_limits<int32_t>::max()) {
     throw std::invalid_argument(
@@ -181,12 +189,18 @@ ShardWriter::ShardWriter(std::string path, ShardInfo info, std::vector<std::stri
   parts_->info = std::move(info);
   parts_->columns.resize(columns.size());
   for (size_t c = 0; c < columns.size(); ++c) parts_->columns[c].name = std::move(columns[c]);
+  for (std::string& name : scalars) parts_->scalars.emplace_back(std::move(name), std::vector<float>());
 }
 
 ShardWriter::~ShardWriter() = default;
 
 void ShardWriter::add(std::span<const std::span<const int32_t>> ids,
-                      std::span<const std::span<const uint8_t>> masks) {
+                      std::span<const std::span<const uint8_t>> masks,
+                      std::span<const float> scalars) {
+  if (scalars.size() != parts_->scalars.size()) {
+    throw std::invalid_argument(fmt::format("shard: a document has {} scalars, expected {}",
+                                            scalars.size(), parts_->scalars.size()));
+  }
   if (ids.size() != parts_->columns.size() || masks.size() != ids.size()) {
     throw std::invalid_argument(
         fmt::format("shard: a document has {} columns and {} masks, expected {}", ids.size(),
@@ -200,6 +214,7 @@ void ShardWriter::add(std::span<const std::span<const int32_t>> ids,
     check_ids(ids[c], parts_->info.vocab_size);
   }
   for (size_t c = 0; c < ids.size(); ++c) parts_->append(parts_->columns[c], ids[c], masks[c]);
+  for (size_t s = 0; s < scalars.size(); ++s) parts_->scalars[s].second.push_back(scalars[s]);
   ++parts_->documents;
 }
 

@@ -103,6 +103,22 @@ Column open_column(const ReadFile& file, hid_t columns, hid_t hashes_root, const
   return column;
 }
 
+std::vector<float> read_scalar(const ReadFile& file, hid_t group, hid_t hashes,
+                               const std::string& name, int64_t documents) {
+  const std::string what = fmt::format("{}: scalars/{}", file.path(), name);
+  const hdf5::Range data = expect_range(group, name, file.bytes(), 4, what);
+  const hdf5::Range list = expect_range(hashes, name, file.bytes(), 8, what + " (hashes)");
+  check_count(what, data.bytes(), static_cast<uint64_t>(documents) * 4);
+  const VerifiedRange range(&file, what, data.offset, data.bytes(), read_u64(file, list));
+  std::vector<float> values(static_cast<size_t>(documents));
+  char* to = reinterpret_cast<char*>(values.data());
+  range.read(0, range.bytes(), [&](const char* from, uint64_t size) {
+    std::memcpy(to, from, size);
+    to += size;
+  });
+  return values;
+}
+
 ShardInfo read_info(hid_t file, const std::string& path) {
   const std::string format = hdf5::read_string(file, "format", path);
   const int64_t version = hdf5::read_int(file, "version", path);
@@ -159,6 +175,7 @@ struct TokenShard::Parts {
   ReadFile file;
   ShardInfo info;
   std::map<std::string, Column> columns;
+  std::map<std::string, std::vector<float>> scalars;
 
   const Column& column(const std::string& name) const {
     const auto found = columns.find(name);
@@ -210,6 +227,13 @@ TokenShard::TokenShard(const std::string& path, const std::optional<ShardSeal>& 
   for (const std::string& name : column_names(columns, path)) {
     parts_->columns.emplace(name, open_column(parts_->file, columns, hashes, name, parts_->info));
   }
+  if (!hdf5::exists(file, "scalars")) return;
+  const Handle scalars = hdf5::open_group(file, "scalars", path),
+               scalar_hashes = hdf5::open_group(hashes, "scalars", path);
+  for (const std::string& name : column_names(scalars, path)) {
+    parts_->scalars.emplace(
+        name, read_scalar(parts_->file, scalars, scalar_hashes, name, parts_->info.documents));
+  }
 }
 
 TokenShard::~TokenShard() = default;
@@ -221,6 +245,18 @@ std::vector<std::string> TokenShard::columns() const {
   std::vector<std::string> names;
   for (const auto& [name, unused] : parts_->columns) names.push_back(name);
   return names;
+}
+
+std::vector<std::string> TokenShard::scalars() const {
+  std::vector<std::string> names;
+  for (const auto& [name, unused] : parts_->scalars) names.push_back(name);
+  return names;
+}
+
+std::span<const float> TokenShard::scalar(const std::string& name) const {
+  const auto found = parts_->scalars.find(name);
+  if (found != parts_->scalars.end()) return found->second;
+  throw std::invalid_argument(fmt::format("{}: has no scalar {}", parts_->file.path(), name));
 }
 
 std::span<const uint64_t> TokenShard::offsets(const std::string& column) const {

@@ -11,8 +11,8 @@
 //
 // Layout (format "lathe.shard", version 1): columns/<name>/{tokens, offsets, mask}: tokens u16 when
 // the vocabulary fits, else u32, contiguous, uncompressed; offsets u64 [documents+1]; mask one bit
-// per token, least significant first (absent: all are trained). hashes: xxh64 per 1 MiB block of
-// each data set. Attributes: format, version, tokenizer_hash, template_hash, vocab_size, documents.
+// per token, least significant first (absent: all are trained). scalars/<name>: one float32 per
+// document (absent: there is none). hashes: xxh64 per 1 MiB block of each data set. Attributes: format, version, tokenizer_hash, template_hash, vocab_size, documents.
 // HDF5 only finds the byte ranges; they are read where the page cache has them; a block's hash is
 // checked the first time it is touched. Damage is std::runtime_error naming file, data set and
 // block.
@@ -41,12 +41,13 @@ struct ShardSeal {
 // finish() leaves nothing.
 class ShardWriter {
  public:
-  ShardWriter(std::string path, ShardInfo info, std::vector<std::string> columns = {"sequence"});
+  ShardWriter(std::string path, ShardInfo info, std::vector<std::string> columns = {"sequence"},
+              std::vector<std::string> scalars = {});
   ~ShardWriter();
   // One document: per column its ids and mask (empty mask: all trained). Ids must lie in [0,
   // vocab_size).
   void add(std::span<const std::span<const int32_t>> ids,
-           std::span<const std::span<const uint8_t>> masks);
+           std::span<const std::span<const uint8_t>> masks, std::span<const float> scalars = {});
   void add(std::span<const int32_t> ids, std::span<const uint8_t> mask);  // the one-column form
   int64_t documents() const;
   int64_t tokens() const;  // of all columns
@@ -74,6 +75,9 @@ class TokenShard {
   const ShardInfo& info() const;
   int64_t documents() const;
   std::vector<std::string> columns() const;
+  std::vector<std::string> scalars() const;
+  // A value per document, [documents()]. std::invalid_argument for a name that is not there.
+  std::span<const float> scalar(const std::string& name) const;
   // Documents' first tokens in the column, [documents()+1].
   std::span<const uint64_t> offsets(const std::string& column = "sequence") const;
   // Whether every token of the column is trained: no mask is stored.
