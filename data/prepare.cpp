@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <filesystem>
@@ -59,7 +60,9 @@ json options_json(const PrepareOptions& options, Shape shape) {
     object["assistant_only_loss"] = options.assistant_only_loss;
   if (options.roles_to_train != PrepareOptions().roles_to_train)
     object["roles_to_train"] = options.roles_to_train;
-  if (shape == Shape::kText || shape == Shape::kPromptCompletion || shape == Shape::kAuto)
+  const Shape text_shapes[] = {Shape::kText, Shape::kPromptCompletion, Shape::kAuto,
+                               Shape::kPreference, Shape::kUnpaired};
+  if (std::find(std::begin(text_shapes), std::end(text_shapes), shape) != std::end(text_shapes))
     object["append_eos"] = options.append_eos;
   return object;
 }
@@ -208,19 +211,36 @@ class Preparation {
     const DatasetManifest& manifest = journal_.manifest;
     for (const auto& [begin, end] : prepared.pieces) {
       if (!writer_) {
+        ShardColumns columns = shard_columns(journal_.shape);
         shard_name_ = fmt::format("shard-{:05}.h5", manifest.shards.size());
         writer_.emplace(
             folder_.folder() + "/" + shard_name_,
-            ShardInfo{manifest.tokenizer_hash, manifest.template_hash, manifest.vocab_size, 0});
+            ShardInfo{manifest.tokenizer_hash, manifest.template_hash, manifest.vocab_size, 0},
+            std::move(columns.columns), std::move(columns.scalars));
       }
       const auto ids = std::span(prepared.ids).subspan(begin, end - begin);
       const std::span<const uint8_t> mask(prepared.mask);
-      writer_->add(ids, mask.empty() ? mask : mask.subspan(begin, end - begin));
+      add_document(prepared, ids, mask.empty() ? mask : mask.subspan(begin, end - begin));
       ++report().documents;
-      report().tokens += static_cast<int64_t>(end - begin);
+      report().tokens += static_cast<int64_t>(end - begin + prepared.rejected_ids.size());
       report().targets += prepared.targets(begin, end);
+      const auto& rejected = prepared.rejected_mask;
+      report().targets += std::count(rejected.begin(), rejected.end(), uint8_t{1});
     }
     if (writer_->tokens() >= options_.shard_tokens) close_shard();
+  }
+
+  void add_document(const PreparedRecord& prepared, std::span<const int32_t> ids,
+                    std::span<const uint8_t> mask) {
+    std::vector<std::span<const int32_t>> columns{ids};
+    std::vector<std::span<const uint8_t>> masks{mask};
+    if (journal_.shape == Shape::kPreference) {
+      columns.emplace_back(prepared.rejected_ids);
+      masks.emplace_back(prepared.rejected_mask);
+    }
+    std::vector<float> scalars;
+    if (prepared.label) scalars.push_back(*prepared.label ? 1.0F : 0.0F);
+    writer_->add(columns, masks, scalars);
   }
 
   void close_shard() {

@@ -107,7 +107,49 @@ void cut_to_length(PreparedRecord& prepared, const PrepareOptions& options) {
   if (prepared.pieces.empty()) prepared.fate = Fate::kAllMasked;
 }
 
+// The answer is what is trained, whatever the options say of conversations.
+PreparedRecord prepare_answer(const AnswerRecord& answer, PrepareOptions options,
+                              const Tokenizer& tokenizer, const std::optional<ChatFormat>& format) {
+  if (options.on_overlong == OnOverlong::kSplit) {
+    throw std::invalid_argument(
+        "on_overlong: split makes no sense for preferences, which are compared as a whole; set "
+        "truncate, drop or error");
+  }
+  options.assistant_only_loss = true;
+  const auto* chat = std::get_if<ChatRecord>(&answer);
+  PreparedRecord prepared = chat ? prepare_chat(*chat, options, tokenizer, format.value())
+                                 : prepare_pair(std::get<PairRecord>(answer), options, tokenizer);
+  refuse_double_bos(tokenizer, prepared.ids);
+  cut_to_length(prepared, options);
+  return prepared;
+}
+
+// One of the two that is dropped takes the other with it.
+PreparedRecord prepare_preference(const PreferenceRecord& record, const PrepareOptions& options,
+                                  const Tokenizer& tokenizer,
+                                  const std::optional<ChatFormat>& format) {
+  using Fate = PreparedRecord::Fate;
+  PreparedRecord prepared = prepare_answer(record.chosen, options, tokenizer, format);
+  PreparedRecord rejected = prepare_answer(record.rejected, options, tokenizer, format);
+  prepared.length = std::max(prepared.length, rejected.length);
+  prepared.cut |= rejected.cut;
+  if (prepared.fate == Fate::kKept) prepared.fate = rejected.fate;
+  if (prepared.fate != Fate::kKept) return prepared;
+  const size_t end = rejected.pieces.front().second;
+  rejected.ids.resize(end);
+  rejected.mask.resize(end);
+  prepared.rejected_ids = std::move(rejected.ids);
+  prepared.rejected_mask = std::move(rejected.mask);
+  return prepared;
+}
+
 }  // namespace
+
+ShardColumns shard_columns(Shape shape) {
+  if (shape == Shape::kPreference) return {{"chosen", "rejected"}, {}};
+  if (shape == Shape::kUnpaired) return {{"answer"}, {"label"}};
+  return {{"sequence"}, {}};
+}
 
 int64_t PreparedRecord::targets(size_t begin, size_t end) const {
   if (begin == end) return 0;
@@ -118,7 +160,14 @@ int64_t PreparedRecord::targets(size_t begin, size_t end) const {
 
 PreparedRecord prepare_record(const Record& record, const PrepareOptions& options,
                               const Tokenizer& tokenizer, const std::optional<ChatFormat>& format) {
+  if (const auto* preference = std::get_if<PreferenceRecord>(&record.content))
+    return prepare_preference(*preference, options, tokenizer, format);
   PreparedRecord prepared;
+  if (const auto* unpaired = std::get_if<UnpairedRecord>(&record.content)) {
+    prepared = prepare_answer(unpaired->answer, options, tokenizer, format);
+    prepared.label = unpaired->label;
+    return prepared;
+  }
   if (const auto* text = std::get_if<TextRecord>(&record.content))
     prepared = prepare_text(*text, options, tokenizer);
   if (const auto* chat = std::get_if<ChatRecord>(&record.content))

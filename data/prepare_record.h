@@ -12,9 +12,21 @@
 // many threads.
 namespace lathe {
 
+// The columns and scalars of the shards that a shape makes: sequence; chosen and rejected; for
+// answers that are judged one by one, answer and the scalar label.
+struct ShardColumns {
+  std::vector<std::string> columns, scalars;
+};
+ShardColumns shard_columns(Shape shape);
+
 struct PreparedRecord {
   std::vector<int32_t> ids;
   std::vector<uint8_t> mask;  // empty: all trained
+  // Of a preference: the answer that was rejected, cut; ids are those of the chosen one, whose
+  // document is the only piece.
+  std::vector<int32_t> rejected_ids;
+  std::vector<uint8_t> rejected_mask;
+  std::optional<bool> label;  // of an answer that is judged by itself
   // Tokens [begin, end) of each document that is made of it: one, but for what is split.
   std::vector<std::pair<size_t, size_t>> pieces;
   size_t length = 0;  // in tokens, before it was cut

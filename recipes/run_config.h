@@ -44,7 +44,8 @@ void fields(V& v, DataSource& c) {
     "name in dataset_dir/dataset_info.json");
   v("weight", c.weight, "times each document is taken per epoch", above(0));
   v("shape", c.shape, "keys of the records; auto: told by the first record, and said",
-    one_of({"auto", "text", "messages", "tokens", "prompt_completion", "query_response", "alpaca", "sharegpt", "segments"}));
+    one_of({"auto", "text", "messages", "tokens", "prompt_completion", "query_response", "alpaca", "sharegpt", "segments",
+            "preference", "unpaired"}));
   v("columns", c.columns, "what the files call a key of the shape: {prompt: question, completion: answer}");
   v("tags", c.tags,
     "what the turns of a conversation are made of: role_tag, content_tag, user_tag, assistant_tag, observation_tag, "

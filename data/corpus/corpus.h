@@ -39,7 +39,19 @@ struct SegmentsRecord {  // texts laid end to end as they stand, nothing added
   std::vector<Segment> segments;
 };
 
-using RecordContent = std::variant<TextRecord, ChatRecord, PairRecord, TokenRecord, SegmentsRecord>;
+// A prompt with one answer.
+using AnswerRecord = std::variant<PairRecord, ChatRecord>;
+
+struct PreferenceRecord {  // of one prompt
+  AnswerRecord chosen, rejected;
+};
+struct UnpairedRecord {
+  AnswerRecord answer;
+  bool label = false;  // whether it is a good one
+};
+
+using RecordContent = std::variant<TextRecord, ChatRecord, PairRecord, TokenRecord, SegmentsRecord,
+                                   PreferenceRecord, UnpairedRecord>;
 
 struct Record {
   RecordContent content;
@@ -57,7 +69,9 @@ enum class Shape {
   kQueryResponse,
   kAlpaca,
   kShareGpt,
-  kSegments
+  kSegments,
+  kPreference,  // a better and a worse answer
+  kUnpaired     // an answer and whether it is good
 };
 
 // As the config writes it: text, prompt_completion, ... Throws std::invalid_argument for another

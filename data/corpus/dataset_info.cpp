@@ -22,9 +22,13 @@ struct Column {
 };
 constexpr std::array kAlpacaColumns{Column{"prompt", "instruction"}, Column{"query", "input"},
                                     Column{"response", "output"},    Column{"history", "history"},
-                                    Column{"system", "system"},      Column{"tools", "tools"}};
-constexpr std::array kShareGptColumns{Column{"messages", "conversations"},
-                                      Column{"system", "system"}, Column{"tools", "tools"}};
+                                    Column{"system", "system"},      Column{"tools", "tools"},
+                                    Column{"chosen", "chosen"},      Column{"rejected", "rejected"},
+                                    Column{"kto_tag", "kto_tag"}};
+constexpr std::array kShareGptColumns{
+    Column{"messages", "conversations"}, Column{"system", "system"},
+    Column{"tools", "tools"},            Column{"chosen", "chosen"},
+    Column{"rejected", "rejected"},      Column{"kto_tag", "kto_tag"}};
 
 std::string info_path(const std::string& folder) { return folder + "/dataset_info.json"; }
 
@@ -73,17 +77,24 @@ void take_columns(const std::map<std::string, std::string>& theirs,
         std::find_if(table.begin(), table.end(),
                      [&wanted = name](const Column& c) { return c.theirs == wanted; });
     if (column == table.end())
-      refuse(place, fmt::format("columns.{}: is not read by {}", name, "sft and pretrain"));
+      refuse(place, fmt::format("columns.{}: is not read", name));
     reading.columns[std::string(column->ours)] = file_key;
   }
+}
+
+// What ranking and kto_tag make of a shape of answers that are all alike.
+Shape ranked(Shape shape, bool ranking, const std::map<std::string, std::string>& columns) {
+  if (ranking) return Shape::kPreference;
+  return columns.contains("kto_tag") ? Shape::kUnpaired : shape;
 }
 
 Reading reading_of(const Json& entry, const std::string& place) {
   Reading reading;
   const auto columns = texts_at(entry, "columns", place);
+  const bool ranking = entry.value("ranking", false);
   const std::string formatting = entry.value("formatting", "alpaca");
   if (formatting == "sharegpt" || formatting == "openai") {
-    reading.shape = Shape::kShareGpt;
+    reading.shape = ranked(Shape::kShareGpt, ranking, columns);
     take_columns(columns, kShareGptColumns, place, reading);
     reading.tags = texts_at(entry, "tags", place);
     return reading;
@@ -91,20 +102,18 @@ Reading reading_of(const Json& entry, const std::string& place) {
   if (formatting != "alpaca")
     refuse(place, fmt::format("formatting is `{}`; expected alpaca or sharegpt", formatting));
   // Columns with a prompt alone: the text of pretraining.
-  if (columns.size() == 1 && columns.contains("prompt")) {
+  if (!ranking && columns.size() == 1 && columns.contains("prompt")) {
     reading.shape = Shape::kText;
     reading.columns["text"] = columns.at("prompt");
     return reading;
   }
-  reading.shape = Shape::kAlpaca;
+  reading.shape = ranked(Shape::kAlpaca, ranking, columns);
   take_columns(columns, kAlpacaColumns, place, reading);
   return reading;
 }
 
 NamedDataset named(const Json& entry, const std::string& folder, const std::string& place) try {
   if (!entry.is_object()) refuse(place, "expected an object with file_name");
-  if (entry.value("ranking", false))
-    refuse(place, "ranking: true says preference pairs; sft and pretrain do not train on them");
   if (!entry.contains("file_name"))
     refuse(place,
            "has no file_name; the network is never used: save the data set to a file and "

@@ -40,15 +40,28 @@ void add_history(const RecordView& record, std::vector<Message>& messages) {
 ChatRecord conversation(const RecordView& record, std::string question, std::string answer) {
   ChatRecord chat;
   std::vector<Message>& messages = chat.conversation.messages;
-  add_system(record, messages);
-  add_history(record, messages);
-  messages.push_back({.role = "user", .content = std::move(question)});
+  messages = question_of(record, std::move(question));
   messages.push_back({.role = "assistant", .content = std::move(answer)});
   chat.conversation.variables_json = variables_of(record);
   return chat;
 }
 
 }  // namespace
+
+std::vector<Message> question_of(const RecordView& record, std::string question) {
+  std::vector<Message> messages;
+  add_system(record, messages);
+  add_history(record, messages);
+  messages.push_back({.role = "user", .content = std::move(question)});
+  return messages;
+}
+
+std::string alpaca_question(const RecordView& record) {
+  std::string question = text_field(record, "instruction");
+  if (const auto input = record.text_at("input"))
+    question += (question.empty() ? "" : "\n") + *input;
+  return question;
+}
 
 RecordContent parse_query_response(const RecordView& record) {
   const std::string_view query = first_of(record, kQueryNames),
@@ -61,11 +74,8 @@ RecordContent parse_query_response(const RecordView& record) {
 }
 
 RecordContent parse_alpaca(const RecordView& record) {
-  std::string question = text_field(record, "instruction");
-  if (const auto input = record.text_at("input"))
-    question += (question.empty() ? "" : "\n") + *input;
   const bool output = !record.has("response");
-  return conversation(record, std::move(question),
+  return conversation(record, alpaca_question(record),
                       text_field(record, output ? "output" : "response"));
 }
 

@@ -20,6 +20,8 @@ RecordContent parse_sharegpt(const RecordView& record);
 RecordContent parse_prompt_completion(const RecordView& record);
 RecordContent parse_query_response(const RecordView& record);
 RecordContent parse_alpaca(const RecordView& record);
+RecordContent parse_preference(const RecordView& record);
+RecordContent parse_unpaired(const RecordView& record);
 
 // What may be called a question and an answer, the surest names first.
 inline constexpr std::string_view kQueryNames[] = {"query",  "question",    "problem",
@@ -34,6 +36,13 @@ std::vector<Message> messages_of(const json_fields::Element& value, const std::s
 // loss_weight (0, 1).
 std::optional<bool> loss_of(const json_fields::Object& message, const std::string& field);
 bool is_loss_key(std::string_view key);
+// The turns of a ShareGPT record, and one turn of it.
+std::vector<Message> turns_of(const RecordView& record);
+Message turn_of(const json_fields::Element& value, const std::string& field,
+                const RecordFormat& format);
+// The turns that an Alpaca or query-response record asks with: system, history and the question.
+std::vector<Message> question_of(const RecordView& record, std::string question);
+std::string alpaca_question(const RecordView& record);
 // A call {"name", "arguments"} or a list of them, given as text -> the items of tool_calls as
 // Hugging Face writes them, with commas between; empty when it is none.
 std::string tool_calls_of(const std::string& text);

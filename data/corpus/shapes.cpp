@@ -23,12 +23,19 @@ Keys those_of(const Keys& keys, const std::string_view (&names)[N]) {
 
 // Pairs that say which answer is better, or whether one is good: to train on all of them alike
 // would teach what is to be avoided.
-bool is_preference(const Keys& keys) {
+bool fits_preference(const Keys& keys) {
   if (has(keys, "chosen") && has(keys, "rejected")) return true;
+  return has(keys, "messages") &&
+         (has(keys, "rejected_response") || has(keys, "rejected_messages"));
+}
+bool fits_unpaired(const Keys& keys) {
   const bool talk = has(keys, "messages") || has(keys, "conversations") ||
                     (has(keys, "prompt") && has(keys, "completion"));
-  return talk && (has(keys, "label") || has(keys, "kto_tag"));
+  if (fits_preference(keys)) return false;
+  return (talk && (has(keys, "label") || has(keys, "kto_tag"))) ||
+         (has(keys, "instruction") && has(keys, "kto_tag"));
 }
+bool is_preference(const Keys& keys) { return fits_preference(keys) || fits_unpaired(keys); }
 
 bool fits_text(const Keys& keys) { return has(keys, "text"); }
 bool fits_tokens(const Keys& keys) { return has(keys, "input_ids"); }
@@ -55,15 +62,6 @@ struct Foreign {
   std::string_view first, second, name, advice;
 };
 constexpr std::array kForeign{
-    Foreign{"chosen", "rejected", "preference pairs",
-            "train on them with a preference recipe, or write {\"messages\": <chosen>} to train on "
-            "what was chosen"},
-    Foreign{"messages", "label", "unpaired preferences",
-            "keep the records that are labelled true, without the label, to train on them"},
-    Foreign{"prompt", "label", "unpaired preferences",
-            "keep the records that are labelled true, without the label, to train on them"},
-    Foreign{"conversations", "kto_tag", "unpaired preferences",
-            "keep the records that are tagged true, without the tag, to train on them"},
     Foreign{"instruction", "instances", "alpaca",
             "write one record {\"instruction\": ..., \"input\": ..., \"output\": ...} for each of "
             "the instances"},
@@ -93,6 +91,12 @@ const std::vector<ShapeEntry>& shape_table() {
        parse_sharegpt},
       {Shape::kSegments, "segments", R"({"segments": [{"label": true, "text": "..."}, ...]})",
        fits_segments, parse_segments},
+      {Shape::kPreference, "preference",
+       R"({"prompt": "...", "chosen": "...", "rejected": "..."} or lists of messages)",
+       fits_preference, parse_preference},
+      {Shape::kUnpaired, "unpaired",
+       R"({"prompt": "...", "completion": "...", "label": true} or lists of messages)",
+       fits_unpaired, parse_unpaired},
   };
   return table;
 }

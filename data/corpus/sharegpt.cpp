@@ -33,7 +33,9 @@ std::string role_of(Speaker speaker) {
   }
 }
 
-Message parse_turn(const Element& value, const std::string& field, const RecordFormat& format) {
+}  // namespace
+
+Message turn_of(const Element& value, const std::string& field, const RecordFormat& format) {
   const std::string expected =
       fmt::format(R"(an object {{"{}": "...", "{}": "..."}})", format.role_key, format.content_key);
   const Object turn = object_of(value, field, expected);
@@ -52,6 +54,8 @@ Message parse_turn(const Element& value, const std::string& field, const RecordF
   message.extra_json = R"({"tool_calls": [)" + calls + "]}";
   return message;
 }
+
+namespace {
 
 // Some name the list so but write its turns as messages do: those may hold more than two keys.
 bool are_messages(const Array& list, const RecordFormat& format) {
@@ -73,7 +77,7 @@ bool are_messages(const Array& list, const RecordFormat& format) {
 
 }  // namespace
 
-RecordContent parse_sharegpt(const RecordView& record) {
+std::vector<Message> turns_of(const RecordView& record) {
   // LLaMA-Factory's columns call the list messages.
   std::string_view key = "conversations";
   for (const std::string_view other : {"conversation", "messages"}) {
@@ -82,17 +86,22 @@ RecordContent parse_sharegpt(const RecordView& record) {
   const std::string name = record.name(key);
   const Element value = record.at(key, "a list of turns");
   const Array list = list_of(value, name, "a list of turns");
-  ChatRecord chat;
-  std::vector<Message>& messages = chat.conversation.messages;
+  std::vector<Message> messages;
   if (are_messages(list, record.format())) {
     messages = messages_of(value, name);
   } else {
     for (const Element& turn : list)
       messages.push_back(
-          parse_turn(turn, fmt::format("{}[{}]", name, messages.size()), record.format()));
+          turn_of(turn, fmt::format("{}[{}]", name, messages.size()), record.format()));
   }
   if (messages.empty()) fault(name, "an empty list", "at least one turn");
   add_system(record, messages);
+  return messages;
+}
+
+RecordContent parse_sharegpt(const RecordView& record) {
+  ChatRecord chat;
+  chat.conversation.messages = turns_of(record);
   chat.conversation.variables_json = variables_of(record);
   return chat;
 }

@@ -142,12 +142,12 @@ TEST_F(Corpus, FaultsNameLineFieldFoundExpected) {
 
 TEST_F(Corpus, FaultsSayTheNearestShapeAndWhatToDo) {
   EXPECT_THAT(fault(R"({"chosen": [], "rejected": [], "messages": []})"),
-              HasSubstr("nearest shape: preference pairs: train on them with a preference recipe"));
-  EXPECT_THAT(fault(R"({"messages": [], "label": true})"), HasSubstr("labelled true"));
+              HasSubstr("nearest shape: preference, {"));
+  EXPECT_THAT(fault(R"({"messages": [], "label": true})"), HasSubstr("nearest shape: unpaired, {"));
   EXPECT_THAT(fault(R"({"tokens": []})"), HasSubstr("rename tokens to input_ids"));
   EXPECT_THAT(fault(R"({"foo": ""})"),
               HasSubstr("of the shapes text, messages, tokens, prompt_completion, query_response, "
-                        "alpaca, sharegpt, segments; nearest shape: none"));
+                        "alpaca, sharegpt, segments, preference, unpaired; nearest shape: none"));
   EXPECT_THAT(fault("{}"), HasSubstr("found no key"));
 }
 

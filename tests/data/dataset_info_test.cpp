@@ -66,6 +66,20 @@ TEST_F(DatasetInfo, WhatItReadsIsReadByTheCorpus) {
             (std::vector<Message>{{"user", "u"}, {"assistant", "a"}}));
 }
 
+TEST_F(DatasetInfo, RankingAndTagsArePreferences) {
+  const NamedDataset pairs =
+      find(R"({"d": {"file_name": "d", "ranking": true, "formatting": "sharegpt",
+               "columns": {"messages": "m", "chosen": "c", "rejected": "r"}}})")
+          .value();
+  EXPECT_EQ(pairs.reading.shape, Shape::kPreference);
+  EXPECT_EQ(pairs.reading.columns,
+            (Texts{{"conversations", "m"}, {"chosen", "c"}, {"rejected", "r"}}));
+  const NamedDataset tagged =
+      find(R"({"d": {"file_name": "d", "columns": {"prompt": "p", "kto_tag": "l"}}})").value();
+  EXPECT_EQ(tagged.reading.shape, Shape::kUnpaired);
+  EXPECT_EQ(tagged.reading.columns, (Texts{{"instruction", "p"}, {"kto_tag", "l"}}));
+}
+
 TEST_F(DatasetInfo, NamesThatAreNotThereAreNoFault) {
   EXPECT_FALSE(find("{}").has_value());
   EXPECT_FALSE(find_named_dataset(folder_ / "absent", "d").has_value());
@@ -81,8 +95,6 @@ TEST_F(DatasetInfo, RefusesByNameWhatItCanNotRead) {
   EXPECT_THAT(fault(R"({"d": 1})"), HasSubstr("dataset_info.json: d: expected an object"));
   EXPECT_THAT(fault(R"({"d": {"hf_hub_url": "a/b"}})"), HasSubstr("the network is never used"));
   EXPECT_THAT(fault(R"({"d": {"file_name": 1}})"), HasSubstr("d: expected texts"));
-  EXPECT_THAT(fault(R"({"d": {"file_name": "d", "ranking": true}})"),
-              HasSubstr("preference pairs"));
   EXPECT_THAT(fault(R"({"d": {"file_name": "d", "num_samples": 9}})"),
               HasSubstr("num_samples is not supported"));
   EXPECT_THAT(fault(R"({"d": {"file_name": "d", "formatting": "xml"}})"),

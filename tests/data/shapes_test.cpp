@@ -35,7 +35,7 @@ class Shapes : public testing::Test {
 };
 
 TEST_F(Shapes, EveryNameLeadsToItsShape) {
-  EXPECT_EQ(shape_names().size(), 9U);
+  EXPECT_EQ(shape_names().size(), 11U);
   for (const std::string_view name : shape_names()) EXPECT_EQ(shape_name(shape_named(name)), name);
   EXPECT_THROW(shape_named("frob"), std::invalid_argument);
 }
@@ -94,8 +94,6 @@ TEST_F(Shapes, PromptCompletionIsTextOrMessages) {
           "prompt: found a last message of the role assistant, expected one of user or tool"));
   EXPECT_THAT(fault(R"({"prompt": [{"role": "user", "content": "p"}], "completion": "c"})"),
               HasSubstr("completion: found a string, expected a list of messages"));
-  EXPECT_THAT(fault(R"({"prompt": "p", "completion": "c", "label": false})"),
-              HasSubstr("labelled true"));
 }
 
 TEST_F(Shapes, ShareGptBecomesMessages) {
