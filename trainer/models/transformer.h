@@ -14,9 +14,14 @@ class Transformer final : public Model {
 
   const ModelConfig& config() const override { return config_; }
   std::vector<Parameter*> parameters() override;
+  std::vector<LinearLayer*> linear_layers() override;
+  void set_noise(std::optional<StepNoise> noise) override { noise_ = noise; }
+  void set_checkpointing(Checkpointing mode) override { checkpointing_ = mode; }
   at::Tensor hidden(const Batch& batch) override;
   at::Tensor hidden(const Batch& batch, std::span<KvCache* const> caches) override;
   at::Tensor log_probs(const at::Tensor& hidden_NH, const at::Tensor& targets_N) override;
+  TokenStatistics token_statistics(const at::Tensor& hidden_NH,
+                                   const at::Tensor& targets_N) override;
   at::Tensor logits(const at::Tensor& hidden_NH) override;
 
   // [T, H] each: the input of the first block, the output of every block, and after the last norm.
@@ -30,6 +35,8 @@ class Transformer final : public Model {
   ModelConfig config_;
   TransformerParts parts_;
   std::optional<RotaryTable> rotary_, local_rotary_;
+  std::optional<StepNoise> noise_;
+  Checkpointing checkpointing_ = Checkpointing::kOff;
 };
 
 }  // namespace lathe
