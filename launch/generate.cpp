@@ -14,6 +14,7 @@
 #include "recipes/parts.h"
 #include "trainer/generate/generate.h"
 #include "trainer/hf_folder.h"
+#include "trainer/lora.h"
 
 namespace lathe {
 namespace {
@@ -21,7 +22,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 struct GenerateArguments {
-  std::string model, prompt, input, dtype = "auto", chat_template = "auto";
+  std::string model, adapter, prompt, input, dtype = "auto", chat_template = "auto";
   bool chat = false;
   int64_t max_new_tokens = 128, top_k = 0, seed = 0;
   double temperature = 0, top_p = 1, min_p = 0, repetition_penalty = 1;
@@ -123,6 +124,7 @@ int generate_verb(int argc, char** argv) {
   GenerateArguments a;
   Arguments arguments("generate", "Continues a prompt, or answers questions from a file (JSON lines in and out).");
   arguments.option("--model", a.model, "Hugging Face folder", true);
+  arguments.option("--adapter", a.adapter, "folder of a PEFT adapter to put on the model");
   arguments.option("--prompt", a.prompt, "text to continue; with --chat, a question to answer");
   arguments.option("--input", a.input, "JSON lines with `prompt`, `messages` or `input_ids`");
   arguments.flag("--chat", a.chat, "put --prompt as a user's turn into the chat template");
@@ -142,7 +144,7 @@ int generate_verb(int argc, char** argv) {
   }
   const std::string folder = resolve_model_folder(a.model);
   const Tokenizer tokenizer(folder);
-  const std::unique_ptr<Model> model = load_model(folder, compute_dtype(a.dtype, at::kCPU), at::kCPU);
+  const std::unique_ptr<Model> model = load_adapted_model(folder, a.adapter, compute_dtype(a.dtype, at::kCPU), at::kCPU);
   const SamplingOptions options = sampling(a, *model);
   if (a.input.empty()) {
     answer_person(*model, tokenizer, a, options);
