@@ -60,6 +60,20 @@ PreparedRecord prepare_chat(const ChatRecord& record, const PrepareOptions& opti
   return prepared;
 }
 
+// Each segment is tokenised by itself, so that its tokens are those that a prompt of the same text
+// has when the model is asked.
+PreparedRecord prepare_segments(const SegmentsRecord& record, const PrepareOptions& options,
+                                const Tokenizer& tokenizer) {
+  PreparedRecord prepared;
+  for (const SegmentsRecord::Segment& segment : record.segments) {
+    const std::vector<int32_t> ids = tokenizer.encode(segment.text, false);
+    prepared.ids.insert(prepared.ids.end(), ids.begin(), ids.end());
+    if (options.assistant_only_loss)
+      prepared.mask.insert(prepared.mask.end(), ids.size(), segment.trained);
+  }
+  return prepared;
+}
+
 PreparedRecord prepare_tokens(const TokenRecord& record, const Tokenizer& tokenizer) {
   const int64_t vocab_size = tokenizer.vocab_size();
   for (size_t i = 0; i < record.input_ids.size(); ++i) {
@@ -74,12 +88,33 @@ PreparedRecord prepare_tokens(const TokenRecord& record, const Tokenizer& tokeni
   return prepared;
 }
 
+void cut_to_length(PreparedRecord& prepared, const PrepareOptions& options) {
+  using Fate = PreparedRecord::Fate;
+  const auto most = static_cast<size_t>(options.max_length);
+  prepared.length = prepared.ids.size();
+  const bool too_long = most > 0 && prepared.length > most;
+  const bool drops =
+      options.on_overlong == OnOverlong::kDrop || options.on_overlong == OnOverlong::kError;
+  if (prepared.ids.empty()) prepared.fate = Fate::kEmpty;
+  if (too_long && drops) prepared.fate = Fate::kTooLong;
+  if (prepared.fate != Fate::kKept) return;
+  prepared.cut = too_long;
+  const size_t step = too_long ? most : prepared.length;
+  const size_t end = options.on_overlong == OnOverlong::kSplit ? prepared.length : step;
+  for (size_t begin = 0; begin < end; begin += step) {
+    const size_t stop = std::min(begin + step, end);
+    if (prepared.targets(begin, stop) > 0) prepared.pieces.emplace_back(begin, stop);
+  }
+  if (prepared.pieces.empty()) prepared.fate = Fate::kAllMasked;
+}
+
 }  // namespace
 
-int64_t PreparedRecord::targets() const {
-  if (ids.empty()) return 0;
-  if (mask.empty()) return static_cast<int64_t>(ids.size()) - 1;
-  return std::count(mask.begin() + 1, mask.end(), uint8_t{1});
+int64_t PreparedRecord::targets(size_t begin, size_t end) const {
+  if (begin == end) return 0;
+  if (mask.empty()) return static_cast<int64_t>(end - begin) - 1;
+  const auto from = mask.begin() + static_cast<std::ptrdiff_t>(begin);
+  return std::count(from + 1, from + static_cast<std::ptrdiff_t>(end - begin), uint8_t{1});
 }
 
 PreparedRecord prepare_record(const Record& record, const PrepareOptions& options,
@@ -93,17 +128,9 @@ PreparedRecord prepare_record(const Record& record, const PrepareOptions& option
     prepared = prepare_pair(*pair, options, tokenizer);
   if (const auto* tokens = std::get_if<TokenRecord>(&record.content))
     prepared = prepare_tokens(*tokens, tokenizer);
-  const auto most = static_cast<size_t>(options.max_length);
-  prepared.cut = most > 0 && prepared.ids.size() > most;
-  if (prepared.cut) {
-    prepared.ids.resize(most);
-    if (!prepared.mask.empty()) prepared.mask.resize(most);
-  }
-  if (prepared.ids.empty()) {
-    prepared.fate = PreparedRecord::Fate::kEmpty;
-  } else if (prepared.targets() == 0) {
-    prepared.fate = PreparedRecord::Fate::kAllMasked;
-  }
+  if (const auto* segments = std::get_if<SegmentsRecord>(&record.content))
+    prepared = prepare_segments(*segments, options, tokenizer);
+  cut_to_length(prepared, options);
   return prepared;
 }
 

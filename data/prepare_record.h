@@ -2,7 +2,7 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
+#include <utility>
 #include <vector>
 
 #include "data/prepare.h"
@@ -15,10 +15,14 @@ namespace lathe {
 struct PreparedRecord {
   std::vector<int32_t> ids;
   std::vector<uint8_t> mask;  // empty: all trained
+  // Tokens [begin, end) of each document that is made of it: one, but for what is split.
+  std::vector<std::pair<size_t, size_t>> pieces;
+  size_t length = 0;  // in tokens, before it was cut
   bool cut = false;
-  enum class Fate { kKept, kEmpty, kAllMasked } fate = Fate::kKept;
+  enum class Fate { kKept, kEmpty, kAllMasked, kTooLong } fate = Fate::kKept;
 
-  int64_t targets() const;  // trained tokens, the first not counted
+  // Trained tokens of a document of it, its first not counted.
+  int64_t targets(size_t begin, size_t end) const;
 };
 
 // format: there when the record is a conversation. Throws std::invalid_argument (without file and

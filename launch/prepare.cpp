@@ -11,27 +11,40 @@
 #include "launch/run_files.h"
 #include "launch/run_verb.h"
 #include "recipes/parts.h"
+#include "recipes/prepare_text.h"
 
 namespace lathe {
 namespace {
 
-void show_progress(int64_t done, int64_t total, int64_t records) {
-  fmt::print(stderr, "\r  {:3} %  {} records", total == 0 ? 100 : 100 * done / total, records);
-}
+// A bar on a terminal, else a line every few seconds.
+class ProgressBar {
+ public:
+  ProgressBar() : terminal_(isatty(STDERR_FILENO) != 0) {}
+
+  void operator()(int64_t done, int64_t total, int64_t records) {
+    const PrepareRate rate = clock_.at(done, total, records);
+    if (rate.seconds < shown_ + (terminal_ ? 0.1 : 5) && done < total) return;
+    if (!terminal_ && rate.seconds < 5) return;
+    shown_ = rate.seconds;
+    const auto filled = static_cast<size_t>(kWidth * rate.share);
+    const std::string bar = std::string(filled, '#') + std::string(kWidth - filled, '.');
+    fmt::print(stderr, "{}  [{}] {}{}", terminal_ ? "\r" : "", bar, rate.text(), terminal_ ? "  " : "\n");
+    if (terminal_ && done == total) fmt::print(stderr, "\n");
+  }
+
+ private:
+  static constexpr size_t kWidth = 20;
+  PrepareClock clock_;
+  bool terminal_;
+  double shown_ = 0;
+};
 
 void prepare_source(const RunConfig& config, const DataSource& source, const Tokenizer& tokenizer, const std::string& folder) {
-  if (std::filesystem::exists(folder + "/dataset.json")) {
-    fmt::print("{}: already prepared in {}\n", source.path, folder);
-    return;
-  }
-  const bool terminal = isatty(STDERR_FILENO);
-  const PrepareReport report = prepare(prepare_options(config, source), tokenizer, folder,
-                                       terminal ? PrepareProgress(show_progress) : PrepareProgress());
-  if (terminal) fmt::print(stderr, "\n");
-  fmt::print("{} -> {}\n  {}\n  records: {} read, {} kept ({} cut), {} empty, {} without a target\n  tokens: {}, {} trained\n",
-             source.path, folder, report.shape_reason, report.read, report.kept, report.cut, report.empty, report.all_masked,
-             report.tokens, report.targets);
-  for (const std::string& dropped : report.first_dropped) fmt::print("  dropped {}\n", dropped);
+  const bool there = std::filesystem::exists(folder + "/dataset.json");
+  const PrepareReport report = there ? parse_report(read_manifest(folder).report)
+                                     : prepare(prepare_options(config, source), tokenizer, folder, ProgressBar());
+  fmt::print("{} {} {}\n  {}\n", source.path, there ? "was prepared before:" : "->", folder, report.shape_reason);
+  for (const std::string& line : report_lines(source.path, report)) fmt::print("{}\n", line);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "launch/exit_codes.h"
 #include "launch/fatal.h"
+#include "recipes/parts.h"
 #include "recipes/recipe.h"
 #include "trainer/hf_folder.h"
 
@@ -32,6 +33,7 @@ RunRequest read_run(const std::string& path, const std::vector<std::string>& ove
   });
   std::string& model = request.config.model.model_name_or_path;
   if (!model.empty()) model = resolve_model_folder(model, hub_cache_folder(env));
+  for (std::string& note : resolve_sources(request.config.data)) request.resolved.notes.push_back(std::move(note));
   request.fingerprint = fingerprint(request.config);
   return request;
 }

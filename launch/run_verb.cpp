@@ -6,6 +6,7 @@
 
 #include "launch/exit_codes.h"
 #include "launch/fatal.h"
+#include "launch/signals.h"
 #include "launch/verbs.h"
 
 namespace lathe {
@@ -36,6 +37,7 @@ void keep_memory() {
 extern "C" int lathe_run_verb(int argc, char** argv) {
   using namespace lathe;
   keep_memory();
+  explain_bus_errors();
   try {
     for (const Entry& entry : kTable) {
       if (std::string_view(argv[1]) == entry.name) return entry.run(argc, argv);

@@ -14,7 +14,23 @@ void on_signal(int) {
   if (stop_requested.exchange(true)) _exit(kStopped);
 }
 
+// A page of a mapped file (weights, shards) that is no longer there. What a handler may call is
+// little: the line is ready made.
+void on_bus_error(int) {
+  constexpr char line[] =
+      "FATAL code=74 cause=\"a weight or shard file was cut short or could not be read while it was in use\" "
+      "hint=\"look at the disk, do not write into files of a run, then start again to resume\"\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line, sizeof line - 1);
+  _exit(kIoError);
+}
+
 }  // namespace
+
+void explain_bus_errors() {
+  struct sigaction action = {};
+  action.sa_handler = on_bus_error;
+  sigaction(SIGBUS, &action, nullptr);
+}
 
 const std::atomic<bool>& stop_on_signals() {
   struct sigaction action = {};

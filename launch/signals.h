@@ -8,4 +8,7 @@ namespace lathe {
 // exit with kStopped. The second ends the process at once.
 const std::atomic<bool>& stop_on_signals();
 
+// From now on a mapped file that vanishes under the process (SIGBUS) ends it with a FATAL line and kIoError.
+void explain_bus_errors();
+
 }  // namespace lathe

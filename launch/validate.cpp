@@ -47,7 +47,7 @@ void check_source(const RunConfig& config, const DataSource& source, const std::
   }
   const PrepareOptions options = prepare_options(config, source);
   for (const std::string& path : options.files) {
-    CorpusFile file(path, options.shape);
+    CorpusFile file(path, options.reading);
     if (!file.next()) throw std::invalid_argument(path + " holds no record");
     say(split, path + ": " + file.reason());
   }

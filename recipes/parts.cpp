@@ -7,6 +7,7 @@
 
 #include "data/corpus/corpus.h"
 #include "data/prepare.h"
+#include "recipes/prepare_text.h"
 #include "trainer/hf_folder.h"
 #include "trainer/kernels/cpu_features.h"
 
@@ -23,23 +24,62 @@ Packing packing_of(const std::string& name) {
 
 bool is_dataset_folder(const std::string& path) { return fs::exists(fs::path(path) / "dataset.json"); }
 
+// A line every few seconds, so that a log shows that something moves.
+class SlowProgress {
+ public:
+  SlowProgress(const std::string& path, Metrics& metrics) : path_(path), metrics_(metrics) {}
+
+  void operator()(int64_t done, int64_t total, int64_t records) {
+    const PrepareRate rate = rate_.at(done, total, records);
+    if (rate.seconds < said_ + 10) return;
+    said_ = rate.seconds;
+    metrics_.note(fmt::format("preparing {}: {}", path_, rate.text()));
+  }
+
+ private:
+  std::string path_;
+  Metrics& metrics_;
+  PrepareClock rate_;
+  double said_ = 0;
+};
+
 void say_report(const std::string& path, const PrepareReport& report, Metrics& metrics) {
-  metrics.note(fmt::format("prepared {}: {} records read, {} kept, {} cut, {} empty, {} without a target; {} tokens, {} trained",
-                           path, report.read, report.kept, report.cut, report.empty, report.all_masked, report.tokens,
-                           report.targets));
-  for (const std::string& dropped : report.first_dropped) metrics.note("  dropped " + dropped);
+  metrics.note("data: " + report.shape_reason);
+  for (const std::string& line : report_lines(path, report)) metrics.note(line);
 }
 
-// The dataset folder of a source: itself, or what the cache holds for its files.
+// The same text on every rank as on rank 0.
+std::string from_rank_0(Group& group, const std::string& text) {
+  at::Tensor size = at::full({1}, static_cast<int64_t>(text.size()), at::kLong).to(group.device());
+  group.broadcast(size, 0);
+  at::Tensor letters = at::zeros({size.item<int64_t>()}, at::kLong);
+  if (group.rank() == 0) {
+    for (size_t i = 0; i < text.size(); ++i) letters[static_cast<int64_t>(i)] = static_cast<unsigned char>(text[i]);
+  }
+  letters = letters.to(group.device());
+  group.broadcast(letters, 0);
+  letters = letters.cpu();
+  std::string result(letters.numel(), ' ');
+  for (size_t i = 0; i < result.size(); ++i) result[i] = static_cast<char>(letters.data_ptr<int64_t>()[i]);
+  return result;
+}
+
+// The dataset folder of a source: itself, or what the cache holds for its files. Rank 0 reads and prepares the files, the
+// others wait.
 std::string prepared_folder(const RunConfig& config, const DataSource& source, const Tokenizer& tokenizer,
                             const std::string& cache_dir, Mesh& mesh, Metrics& metrics) {
   if (is_dataset_folder(source.path)) return source.path;
-  const std::string folder = dataset_cache_folder(config, source, tokenizer, cache_dir);
-  if (mesh.world().rank() == 0 && !is_dataset_folder(folder)) {
-    say_report(source.path, prepare(prepare_options(config, source), tokenizer, folder), metrics);
+  std::string folder;
+  if (mesh.world().rank() == 0) {
+    const PrepareOptions options = prepare_options(config, source);
+    folder = dataset_cache_folder(config, source, tokenizer, cache_dir);
+    if (is_dataset_folder(folder)) {
+      say_report(source.path, parse_report(read_manifest(folder).report), metrics);
+    } else {
+      say_report(source.path, prepare(options, tokenizer, folder, SlowProgress(source.path, metrics)), metrics);
+    }
   }
-  mesh.world().barrier();
-  return folder;
+  return from_rank_0(mesh.world(), folder);
 }
 
 }  // namespace
@@ -78,7 +118,13 @@ std::unique_ptr<Model> make_or_load_model(const RunConfig& config, at::Device de
 PrepareOptions prepare_options(const RunConfig& config, const DataSource& source) {
   PrepareOptions options;
   options.files = expand_paths(source.path);
-  options.shape = shape_named(source.shape);
+  options.reading = shape_named(source.shape);
+  options.reading.columns = source.columns;
+  options.reading.tags = source.tags;
+  options.on_overlong = on_overlong_named(config.data.on_overlong);
+  options.on_bad_record = on_bad_record_named(config.data.on_bad_record);
+  options.max_bad_records = config.data.max_bad_records;
+  options.max_all_masked = config.data.max_all_masked;
   options.chat_template = config.data.chat_template;
   options.assistant_only_loss = config.data.assistant_only_loss;
   options.append_eos = config.data.append_eos;

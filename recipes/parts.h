@@ -28,6 +28,10 @@ std::string tokenizer_folder(const ModelSection& config);
 // Weights from the folder, or initialised from the seed.
 std::unique_ptr<Model> make_or_load_model(const RunConfig& config, at::Device device);
 
+// Sources that are no path but names in data.dataset_dir/dataset_info.json (LLaMA-Factory's; several with commas
+// between) become what stands there. Returns one line for each. Throws std::invalid_argument for a source that is neither.
+std::vector<std::string> resolve_sources(DataSection& data);
+
 // How prepare turns this source's files into tokens.
 PrepareOptions prepare_options(const RunConfig& config, const DataSource& source);
 

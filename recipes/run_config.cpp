@@ -23,6 +23,8 @@ struct LineWriter {
       out += fmt::format("{}: {}\n", key, value);
     } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
       out += fmt::format("{}: {}\n", key, value);
+    } else if constexpr (std::is_same_v<T, TextMap>) {
+      for (const auto& [item, text] : value) out += fmt::format("{}.{}: {}\n", key, item, text);
     } else if constexpr (requires { value.begin(); }) {
       for (size_t i = 0; i < value.size(); ++i) nested(fmt::format("{}[{}].", key, i), value[i]);
     } else {
@@ -80,7 +82,7 @@ std::string fingerprint(RunConfig config) {
   writer.left_out = {"output_dir",        "parallel",        "train.logging_steps",
                      "train.eval_steps",  "train.save_steps", "train.save_total_limit",
                      "train.resume_from_checkpoint", "train.per_device_eval_batch_size",
-                     "data.eval",         "data.exact_match", "data.cache_dir", "data.prefetch",
+                     "data.eval",         "data.exact_match", "data.cache_dir", "data.dataset_dir", "data.prefetch",
                      "train.per_device_train_batch_size", "train.gradient_accumulation_steps", "train.global_batch_size"};
   if (!config.has_lora) writer.left_out.insert("lora");
   fields(writer, config);

@@ -46,19 +46,31 @@ struct DataSource {
   std::string path;
   double weight = 1;
   std::string shape = "auto";
+  TextMap columns = {}, tags = {};
 };
 
 template <class V>
 void fields(V& v, DataSource& c) {
-  v("path", c.path, "file (.jsonl, .json, .txt; also .gz, .zst), glob, folder of them, or a dataset folder made by prepare");
+  v("path", c.path,
+    "file (.jsonl, .json, .csv, .tsv, .txt; also .gz, .zst), glob, folder of them, dataset folder made by prepare, or a "
+    "name in dataset_dir/dataset_info.json");
   v("weight", c.weight, "times each document is taken per epoch", above(0));
   v("shape", c.shape, "keys of the records; auto: told by the first record, and said",
-    one_of({"auto", "text", "messages", "tokens", "prompt_completion", "query_response", "alpaca", "sharegpt"}));
+    one_of({"auto", "text", "messages", "tokens", "prompt_completion", "query_response", "alpaca", "sharegpt", "segments"}));
+  v("columns", c.columns, "what the files call a key of the shape: {prompt: question, completion: answer}");
+  v("tags", c.tags,
+    "what the turns of a conversation are made of: role_tag, content_tag, user_tag, assistant_tag, observation_tag, "
+    "function_tag, system_tag");
 }
 
 struct DataSection {
   std::vector<DataSource> train, eval;
+  std::string dataset_dir = "data";
   int64_t max_length = 1024;
+  std::string on_overlong = "truncate";
+  std::string on_bad_record = "error";
+  double max_bad_records = 0.001;
+  double max_all_masked = 0.1;
   std::string packing = "bfd";
   bool shuffle = true;
   bool assistant_only_loss = true;
@@ -71,9 +83,18 @@ struct DataSection {
 
 template <class V>
 void fields(V& v, DataSection& c) {
-  v("train", c.train, "training data: a path, or a list of {path, weight, shape}");
+  v("train", c.train, "training data: a path, or a list of {path, weight, shape, columns, tags}");
   v("eval", c.eval, "held-out data, for the evaluation loss");
-  v("max_length", c.max_length, "tokens of a row; longer documents are cut and counted", at_least(2));
+  v("dataset_dir", c.dataset_dir, "folder whose dataset_info.json (LLaMA-Factory's) names data sets");
+  v("max_length", c.max_length, "tokens of a row", at_least(2));
+  v("on_overlong", c.on_overlong,
+    "a record of more than max_length tokens: stop, drop it, cut its end off, or split it into documents; all are counted",
+    one_of({"error", "drop", "truncate", "split"}));
+  v("on_bad_record", c.on_bad_record, "a record that can not be read or rendered: stop, or skip and count it",
+    one_of({"error", "skip"}));
+  v("max_bad_records", c.max_bad_records, "records that may be skipped; below 1: a share of all", at_least(0));
+  v("max_all_masked", c.max_all_masked, "share of the records that may have no token to train on; more stop the run",
+    between(0, 1));
   v("packing", c.packing, "true or bfd: best fit decreasing; false: one document per row; wrapped: concatenate and cut",
     one_of({"true", "false", "bfd", "wrapped"}));
   v("shuffle", c.shuffle, "another order of rows in every epoch");

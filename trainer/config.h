@@ -57,11 +57,15 @@ struct ListOfStructs {
   std::function<std::vector<Field>(size_t)> fields;  // of element i
 };
 
+// Names that the user chooses, each with a text: columns: {prompt: question}.
+using TextMap = std::map<std::string, std::string>;
+
 // One leaf. `section` is "" at the top.
 struct Field {
   std::string section, name, help;
   Rule rule;
-  std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*, ListOfStructs>
+  std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*, TextMap*,
+               ListOfStructs>
       value;
 
   std::string key() const { return section.empty() ? name : section + "." + name; }
@@ -102,7 +106,7 @@ class FieldCollector {
   void operator()(const std::string& name, S& value, const std::string& help, Rule rule = {}) {
     if constexpr (std::is_same_v<S, bool> || std::is_same_v<S, int64_t> ||
                   std::is_same_v<S, double> || std::is_same_v<S, std::string> ||
-                  std::is_same_v<S, std::vector<std::string>>) {
+                  std::is_same_v<S, std::vector<std::string>> || std::is_same_v<S, TextMap>) {
       list_.leaves.push_back({section_, name, help, std::move(rule), &value});
     } else if constexpr (requires {
                            typename S::value_type;
@@ -110,8 +114,9 @@ class FieldCollector {
                          }) {
       list_.leaves.push_back({section_, name, help, std::move(rule), list_of(value)});
     } else {
-      static_assert(std::is_class_v<S>,
-                    "a config field is bool, int64_t, double, string, a list or a struct");
+      static_assert(
+          std::is_class_v<S>,
+          "a config field is bool, int64_t, double, string, a list, a map of texts or a struct");
       if (!section_.empty())
         throw std::logic_error("config: section " + name + " is inside of " + section_);
       add_section(name, value, help, rule);

@@ -38,7 +38,6 @@ constexpr Text kSplit =
 constexpr Text kNoPadding = "rows are never padded";
 constexpr Text kFromFolder = "the model folder says which architecture and tokenizer it is";
 constexpr Text kDetected = "the shape of the records is detected";
-constexpr Text kUsePath = "give the file or folder itself as data.train";
 constexpr Text kSharded = "optimiser state is divided by parallel.zero, without another program";
 constexpr Text kRecipe = "there is no such recipe yet";
 
@@ -90,7 +89,6 @@ constexpr auto kAliases = std::to_array<Alias>({
     drop("data.train[].ds_type", "", kAx, kDetected),
     drop("data.eval[].type", "", kAx, kDetected),
     drop("data.eval[].ds_type", "", kAx, kDetected),
-    refuse("dataset_dir", "", kLf, kUsePath),
     drop("dataset_prepared_path", "", kAx, "prepared data is kept in the run folder"),
     drop("overwrite_cache", "", kLf, "prepared data is recognised by its hash"),
     drop("preprocessing_num_workers", "", kLf, "all cores are used"),

@@ -57,6 +57,12 @@ std::string yaml_value(const Field& field) {
       for (const std::string& item : *value) text += (text.empty() ? "" : ", ") + yaml_text(item);
       return "[" + text + "]";
     }
+    std::string operator()(TextMap* value) const {
+      std::string text;
+      for (const auto& [name, item] : *value)
+        text += (text.empty() ? "" : ", ") + yaml_text(name) + ": " + yaml_text(item);
+      return "{" + text + "}";
+    }
     std::string operator()(const ListOfStructs& list) const {
       std::string text;
       for (size_t i = 0; i < list.size(); ++i)
@@ -155,6 +161,10 @@ struct SchemaOf {
   Json operator()(std::string* value) const { return with_default(with_choices(rule), *value); }
   Json operator()(std::vector<std::string>* value) const {
     return with_default(any_of_one_or_many(with_choices(rule)), *value);
+  }
+  Json operator()(TextMap* value) const {
+    const Json text{{"type", {"string", "boolean", "number"}}};
+    return with_default(Json{{"type", "object"}, {"additionalProperties", text}}, *value);
   }
   Json operator()(const ListOfStructs& list) const {
     return any_of_one_or_many(element_schema(list));

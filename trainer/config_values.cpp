@@ -133,6 +133,19 @@ struct Setter {
     *value = std::move(texts);
   }
 
+  void operator()(TextMap* value) const {
+    if (node.kind != YamlNode::Kind::kMap) throw mismatch();
+    TextMap texts;
+    for (size_t i = 0; i < node.items.size(); ++i) {
+      const Setter entry = at_item(node.items[i]);
+      if (entry.node.kind != YamlNode::Kind::kScalar)
+        throw entry.error("found " + describe(entry.node) + " for `" + excerpt(node.keys[i].text) +
+                          "`, expected text");
+      texts[node.keys[i].text] = text_of(entry.node);
+    }
+    *value = std::move(texts);
+  }
+
   void operator()(ListOfStructs& list) const {
     const std::vector<YamlNode> nodes = items();
     list.resize(0);  // so that what is not given in an element has its default
@@ -290,6 +303,7 @@ std::string expected(const Field& field) {
     std::string operator()(std::vector<std::string>*) const {
       return rule.choices.empty() ? "a list of texts" : "a list of " + join(rule.choices);
     }
+    std::string operator()(TextMap*) const { return "a map of texts"; }
     std::string operator()(const ListOfStructs&) const {
       return "a text, a map, or a list of them";
     }

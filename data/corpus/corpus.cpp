@@ -1,124 +1,104 @@
 #include "data/corpus/corpus.h"
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
-#include <stdexcept>
+#include <utility>
 
+#include "data/corpus/bad_record.h"
+#include "data/corpus/record_parser.h"
 #include "data/corpus/record_text.h"
 #include "data/corpus/shapes.h"
 
 namespace lathe {
 namespace {
 
-// No shape needs more than a few levels, tools a few more.
-constexpr size_t kMostDepth = 64;
+// Tags say what the turns of a conversation are made of: that is one shape's affair.
+Shape asked_shape(const Reading& reading) {
+  return reading.shape == Shape::kAuto && !reading.tags.empty() ? Shape::kShareGpt : reading.shape;
+}
 
-constexpr const char* kObjectAdvice =
-    "; a file of objects over several lines becomes JSON lines with: jq -c .";
+std::string reason_for(const std::string& path, const Reading& reading, Shape shape) {
+  if (shape == Shape::kAuto) return path + ": holds no record";
+  if (reading.shape == Shape::kAuto)
+    return fmt::format("{}: tags are given: taken as {}, {}", path, shape_name(shape),
+                       shape_entry(shape).sketch);
+  return fmt::format("{}: the shape {} was asked for", path, shape_name(shape));
+}
+
+bool is_document(const std::string& path, Shape shape) {
+  return is_document_name(path) && (shape == Shape::kAuto || shape == Shape::kText);
+}
 
 }  // namespace
 
 struct CorpusFile::Parts {
-  Parts(std::string name, Shape asked)
+  Parts(std::string name, const Reading& reading)
       : path(std::move(name)),
+        shape(asked_shape(reading)),
+        reason(reason_for(path, reading, shape)),
+        format(reading),
         file(path),
-        texts(file, is_document_name(path) && (asked == Shape::kAuto || asked == Shape::kText)),
-        parser(kMostLineBytes + 1024),
-        shape(asked) {
-    if (parser.allocate(0, kMostDepth) != simdjson::SUCCESS) throw std::bad_alloc();
-  }
+        texts(file, is_document(path, shape)),
+        parser(path, texts.expected(), texts.is_document(), format) {}
 
   std::string path;
-  InputFile file;
-  RecordTexts texts;
-  simdjson::dom::parser parser;
   Shape shape;
   std::string reason;
-  std::optional<Record> first;
-  std::string padded;  // the record with the room behind it that simdjson wants
+  RecordFormat format;
+  InputFile file;
+  RecordTexts texts;
+  RecordParser parser;
   int64_t text_bytes = 0;
+  std::string first_text;  // the constructor's look ahead
+  std::optional<RecordText> first;
 
-  std::string place() const { return fmt::format("{}:{}", path, texts.line()); }
-
-  std::optional<Record> read() {
+  std::optional<RecordText> read() {
     const auto text = texts.next();
     if (!text) return std::nullopt;
     text_bytes += static_cast<int64_t>(text->size());
-    if (texts.is_document()) {
-      if (shape == Shape::kAuto) settle_document(*text);
-      return Record{TextRecord{std::string(*text)}, 1};
+    const RecordText record{*text, texts.line(), texts.position()};
+    if (shape == Shape::kAuto) {
+      try {
+        shape = parser.detect(record.text, record.line, reason);
+      } catch (const BadRecord&) {  // it says nothing about the others; whoever parses it is told
+      }
     }
-    const json_fields::Object object = parse(*text);
-    if (shape == Shape::kAuto) detect(object);
-    return read(object);
-  }
-
-  json_fields::Object parse(std::string_view text) {
-    padded.reserve(text.size() + simdjson::SIMDJSON_PADDING);
-    padded.assign(text);
-    simdjson::dom::element value;
-    const auto error = parser.parse(padded.data(), padded.size(), false).get(value);
-    if (error != simdjson::SUCCESS) {
-      const bool cut = text.starts_with('{') && text.find_first_not_of(" \t\r\n", 1) == text.npos;
-      throw std::invalid_argument(fmt::format("{}: found broken JSON ({}), expected {}{}", place(),
-                                              simdjson::error_message(error), texts.expected(),
-                                              cut ? kObjectAdvice : ""));
-    }
-    json_fields::Object object;
-    if (value.get(object) != simdjson::SUCCESS) {
-      throw std::invalid_argument(fmt::format("{}: found {}, expected {}", place(),
-                                              json_fields::kind_of(value), texts.expected()));
-    }
-    return object;
-  }
-
-  void settle_document(std::string_view text) {
-    if (text.starts_with("{\"")) {
-      throw std::invalid_argument(
-          path +
-          ": a .txt file is one document, but this one looks like JSON lines; "
-          "rename it to .jsonl, or say shape: text to train on it as it stands");
-    }
-    shape = Shape::kText;
-    reason = path + ": a .txt file: taken as text, the whole file one document";
-  }
-
-  void detect(const json_fields::Object& object) {
-    try {
-      shape = detect_shape(json_fields::keys_of(object), reason);
-    } catch (const std::invalid_argument& fault) {
-      throw std::invalid_argument(fmt::format("{}: {}", place(), fault.what()));
-    }
-    reason = fmt::format("{}: {}", place(), reason);
-  }
-
-  Record read(const json_fields::Object& object) {
-    try {
-      return {shape_entry(shape).parse(object), texts.line()};
-    } catch (const std::invalid_argument& fault) {
-      const Keys keys = json_fields::keys_of(object);
-      throw std::invalid_argument(fmt::format("{}: {}; the record has the keys {}; {}", place(),
-                                              fault.what(), list_keys(keys), nearest_shape(keys)));
-    }
+    return record;
   }
 };
 
-CorpusFile::CorpusFile(std::string path, Shape shape)
-    : parts_(std::make_unique<Parts>(std::move(path), shape)) {
-  parts_->reason = shape == Shape::kAuto ? parts_->path + ": holds no record"
-                                         : fmt::format("{}: the shape {} was asked for",
-                                                       parts_->path, shape_name(shape));
+CorpusFile::CorpusFile(std::string path, const Reading& reading, FilePosition start)
+    : parts_(std::make_unique<Parts>(std::move(path), reading)) {
+  if (start.offset > 0) {
+    parts_->texts.seek(start);
+    return;
+  }
+  if (parts_->shape != Shape::kAuto) return;
   parts_->first = parts_->read();
+  if (!parts_->first) return;
+  parts_->first_text = std::string(parts_->first->text);
+  parts_->first->text = parts_->first_text;
 }
 
 CorpusFile::~CorpusFile() = default;
 
-std::optional<Record> CorpusFile::next() {
+std::optional<RecordText> CorpusFile::next_text() {
   if (parts_->first) return std::exchange(parts_->first, std::nullopt);
   return parts_->read();
 }
 
+std::optional<Record> CorpusFile::next() {
+  const auto text = next_text();
+  if (!text) return std::nullopt;
+  return parts_->parser.parse(text->text, text->line, parts_->shape);
+}
+
+std::unique_ptr<RecordParser> CorpusFile::make_parser() const {
+  return std::make_unique<RecordParser>(parts_->path, parts_->texts.expected(),
+                                        parts_->texts.is_document(), parts_->format);
+}
+
+FilePosition CorpusFile::position() const { return parts_->texts.position(); }
 Shape CorpusFile::shape() const { return parts_->shape; }
 const std::string& CorpusFile::reason() const { return parts_->reason; }
 int64_t CorpusFile::bytes_read() const { return parts_->file.bytes_read(); }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,7 +31,15 @@ struct TokenRecord {
       labels;  // unshifted as in Hugging Face, -100 where not trained; empty: all trained
 };
 
-using RecordContent = std::variant<TextRecord, ChatRecord, PairRecord, TokenRecord>;
+struct SegmentsRecord {  // texts laid end to end as they stand, nothing added
+  struct Segment {
+    std::string text;
+    bool trained = false;
+  };
+  std::vector<Segment> segments;
+};
+
+using RecordContent = std::variant<TextRecord, ChatRecord, PairRecord, TokenRecord, SegmentsRecord>;
 
 struct Record {
   RecordContent content;
@@ -47,23 +56,60 @@ enum class Shape {
   kPromptCompletion,
   kQueryResponse,
   kAlpaca,
-  kShareGpt
+  kShareGpt,
+  kSegments
 };
 
 // As the config writes it: text, prompt_completion, ... Throws std::invalid_argument for another
 // name.
 Shape shape_named(std::string_view name);
+std::string_view shape_name(Shape shape);
 
-// A file read in order, in bounded memory: JSON lines, one JSON list, or a .txt that is one
-// document; plain, gzip or zstd. Blank lines, CRLF and a byte order mark are no faults. Keys that a
-// shape does not know are ignored. The constructor reads the first record. Every fault (broken
-// JSON, wrong type, missing key, broken UTF-8, a record over 16 MiB) is std::invalid_argument
-// "file:line: field: found ..., expected ...; nearest shape ...".
+// How records are to be read.
+struct Reading {
+  Reading(Shape asked = Shape::kAuto) : shape(asked) {}  // NOLINT: a shape is a way of reading
+
+  Shape shape;
+  // What the file calls a key of the shape: {"prompt": "question"}.
+  std::map<std::string, std::string> columns;
+  // What the turns of a conversation are made of, in LLaMA-Factory's words: role_tag, content_tag,
+  // user_tag, assistant_tag, observation_tag, function_tag, system_tag. With tags kAuto is
+  // kShareGpt.
+  std::map<std::string, std::string> tags;
+};
+
+// A place between two records.
+struct FilePosition {
+  int64_t offset = 0;  // bytes of the unpacked file; 0: its start
+  int64_t line = 0;    // as the file's reader counts
+};
+
+// A record before anything is known of it.
+struct RecordText {
+  std::string_view text;
+  int64_t line = 0;  // 1-based, where it begins
+  FilePosition end;  // behind it
+};
+
+class RecordParser;
+
+// A file read in order, in bounded memory: JSON lines, one JSON list, rows of .csv or .tsv, or a
+// .txt that is one document; plain, gzip or zstd. Blank lines, CRLF and a byte order mark are no
+// faults. Keys that a shape does not know are ignored. The constructor reads the first record.
+// Every fault (broken JSON, wrong type, missing key, broken UTF-8, a record over 16 MiB) is
+// std::invalid_argument "file:line: field: found ..., expected ...; nearest shape ..."; where it is
+// BadRecord, the next record can be read.
 class CorpusFile {
  public:
-  explicit CorpusFile(std::string path, Shape shape = Shape::kAuto);
+  // start: the end of a record of the same file; reading then names the shape.
+  explicit CorpusFile(std::string path, const Reading& reading = {}, FilePosition start = {});
   ~CorpusFile();
   std::optional<Record> next();
+  // The next record's text, for the parsers of other threads; valid until the next call. shape() is
+  // known from the first record on that is JSON.
+  std::optional<RecordText> next_text();
+  std::unique_ptr<RecordParser> make_parser() const;
+  FilePosition position() const;  // behind the record that was read last
   Shape shape() const;
   const std::string& reason() const;
   int64_t bytes_read() const;  // of the file as it lies on the disk
@@ -76,8 +122,8 @@ class CorpusFile {
 };
 
 // A file, a folder or a glob -> files in sorted order. Of a folder its *.jsonl, where it has none
-// its *.json, where it has none its *.txt, each also as .gz and .zst. std::invalid_argument when
-// nothing is there.
+// its *.json (without a dataset_info.json), then *.csv, *.tsv, *.txt, each also as .gz and .zst.
+// std::invalid_argument when nothing is there.
 std::vector<std::string> expand_paths(const std::string& pattern);
 
 }  // namespace lathe

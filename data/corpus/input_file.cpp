@@ -53,6 +53,14 @@ class RawFile {
     return {buffer_.data() + begin_, end_ - begin_};
   }
   void use(size_t count) { begin_ += count; }
+  void skip(int64_t count) {
+    const auto here = std::min(count, static_cast<int64_t>(end_ - begin_));
+    begin_ += static_cast<size_t>(here);
+    if (here == count) return;
+    if (::lseek(fd_, count - here, SEEK_CUR) < 0)
+      throw std::runtime_error(fmt::format("{}: can not seek: {}", path_, std::strerror(errno)));
+    read_ += count - here;
+  }
   int64_t read() const { return read_; }
   int64_t total() const { return total_; }
 
@@ -68,6 +76,15 @@ class RawFile {
 struct Unpacker {
   virtual ~Unpacker() = default;
   virtual size_t read(RawFile& raw, char* to, size_t size) = 0;
+  virtual void skip(RawFile& raw, int64_t bytes) {
+    std::vector<char> passed(kRawBytes);
+    while (bytes > 0) {
+      const size_t got =
+          read(raw, passed.data(), static_cast<size_t>(std::min<int64_t>(bytes, kRawBytes)));
+      if (got == 0) return;
+      bytes -= static_cast<int64_t>(got);
+    }
+  }
 };
 
 struct Plain : Unpacker {
@@ -78,6 +95,7 @@ struct Plain : Unpacker {
     raw.use(count);
     return count;
   }
+  void skip(RawFile& raw, int64_t bytes) override { raw.skip(bytes); }
 };
 
 [[noreturn]] void cut_off(const char* format) {
@@ -177,6 +195,12 @@ struct InputFile::Parts {
     throw std::invalid_argument(fmt::format("{}: {}", path, fault.what()));
   }
 
+  void skip(int64_t bytes) try {
+    unpacker->skip(raw, bytes);
+  } catch (const std::invalid_argument& fault) {
+    throw std::invalid_argument(fmt::format("{}: {}", path, fault.what()));
+  }
+
   std::string path;
   RawFile raw;
   std::unique_ptr<Unpacker> unpacker;
@@ -196,6 +220,12 @@ size_t InputFile::read(char* to, size_t size) {
   std::memcpy(to, parts_->head.data() + parts_->head_given, count);
   parts_->head_given += count;
   return count;
+}
+
+void InputFile::skip(int64_t bytes) {
+  const auto here = std::min(bytes, static_cast<int64_t>(parts_->head.size() - parts_->head_given));
+  parts_->head_given += static_cast<size_t>(here);
+  if (bytes > here) parts_->skip(bytes - here);
 }
 
 const std::string& InputFile::path() const { return parts_->path; }

@@ -20,6 +20,8 @@ class InputFile {
   // The next bytes, at most size; 0 at the end. Throws std::invalid_argument for a packed file that
   // is damaged or cut off.
   size_t read(char* to, size_t size);
+  // Passes over bytes; fewer where the file ends before.
+  void skip(int64_t bytes);
 
   const std::string& path() const;
   int64_t bytes_read() const;  // of the file as it lies on the disk

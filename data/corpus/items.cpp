@@ -34,7 +34,17 @@ std::optional<char> ItemReader::peek() {
   return buffer_[begin_];
 }
 
-void ItemReader::take() { line_ += buffer_[begin_++] == '\n'; }
+void ItemReader::take() {
+  line_ += buffer_[begin_++] == '\n';
+  ++offset_;
+}
+
+void ItemReader::seek(int64_t offset, int64_t line) {
+  file_.skip(offset);
+  offset_ = offset;
+  line_ = line;
+  opened_ = true;
+}
 
 std::optional<char> ItemReader::peek_after_space() {
   while (const auto letter = peek()) {

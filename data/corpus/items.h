@@ -24,6 +24,9 @@ class ItemReader {
   // whole or goes on behind its end, and for an item over kMostLineBytes.
   std::optional<std::string_view> next();
   int64_t line() const { return item_line_; }  // 1-based line on which that item begins
+  int64_t next_line() const { return line_; }
+  int64_t offset() const { return offset_; }  // bytes of the unpacked file behind that item
+  void seek(int64_t offset, int64_t line);    // before the first next(), behind an item
 
  private:
   std::optional<char> peek();  // nothing at the end of the file
@@ -36,7 +39,7 @@ class ItemReader {
   std::vector<char> buffer_;
   size_t begin_ = 0, end_ = 0;
   std::string item_;
-  int64_t line_ = 1, item_line_ = 0;
+  int64_t line_ = 1, item_line_ = 0, offset_ = 0;
   bool opened_ = false, closed_ = false;
 };
 

@@ -117,36 +117,37 @@ std::vector<Message> messages_of(const Element& value, const std::string& field)
   return messages;
 }
 
-std::string variables_of(const Object& record) {
+std::string variables_of(const RecordView& record) {
   ObjectText variables;
-  if (const auto more = find(record, "chat_template_kwargs", "chat_template_kwargs")) {
+  if (const auto more = record.find("chat_template_kwargs")) {
     for (const auto& [key, value] : object_of(*more, "chat_template_kwargs", "an object"))
       variables.add(key, simdjson::minify(value));
   }
   for (const char* key : {"tools", "documents"}) {
-    const auto value = find(record, key, key);
+    const auto value = record.find(key);
+    const std::string name = record.name(key);
     if (!value) continue;
     // Some write the list as a string of JSON.
     const std::string text = value->is_string()
-                                 ? json_list_of(text_of(*value, key), key)
-                                 : std::string(simdjson::minify(list_of(*value, key, "a list")));
+                                 ? json_list_of(text_of(*value, name), name)
+                                 : std::string(simdjson::minify(list_of(*value, name, "a list")));
     if (!text.empty()) variables.add(key, text);
   }
   return variables.finish();
 }
 
-void add_system(const Object& record, std::vector<Message>& messages) {
+void add_system(const RecordView& record, std::vector<Message>& messages) {
   for (const char* key : {"system", "system_prompt"}) {
-    const auto text = text_at(record, key);
+    const auto text = record.text_at(key);
     if (!text || (!messages.empty() && messages.front().role == "system")) continue;
     messages.insert(messages.begin(), Message{.role = "system", .content = *text});
   }
 }
 
-RecordContent parse_messages(const Object& record) {
+RecordContent parse_messages(const RecordView& record) {
   ChatRecord chat;
   chat.conversation.messages =
-      messages_of(at(record, "messages", "messages", "a list of messages"), "messages");
+      messages_of(record.at("messages", "a list of messages"), record.name("messages"));
   add_system(record, chat.conversation.messages);
   chat.conversation.variables_json = variables_of(record);
   return chat;

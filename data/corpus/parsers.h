@@ -7,17 +7,19 @@
 
 #include "data/corpus/corpus.h"
 #include "data/corpus/json_fields.h"
+#include "data/corpus/record_view.h"
 
 // A JSON record of a known shape -> what it holds. Faults are those of json_fields.
 namespace lathe {
 
-RecordContent parse_text(const json_fields::Object& record);
-RecordContent parse_tokens(const json_fields::Object& record);
-RecordContent parse_messages(const json_fields::Object& record);
-RecordContent parse_sharegpt(const json_fields::Object& record);
-RecordContent parse_prompt_completion(const json_fields::Object& record);
-RecordContent parse_query_response(const json_fields::Object& record);
-RecordContent parse_alpaca(const json_fields::Object& record);
+RecordContent parse_text(const RecordView& record);
+RecordContent parse_tokens(const RecordView& record);
+RecordContent parse_segments(const RecordView& record);
+RecordContent parse_messages(const RecordView& record);
+RecordContent parse_sharegpt(const RecordView& record);
+RecordContent parse_prompt_completion(const RecordView& record);
+RecordContent parse_query_response(const RecordView& record);
+RecordContent parse_alpaca(const RecordView& record);
 
 // What may be called a question and an answer, the surest names first.
 inline constexpr std::string_view kQueryNames[] = {"query",  "question",    "problem",
@@ -38,8 +40,8 @@ std::string tool_calls_of(const std::string& text);
 // A JSON list given as text; empty when there is nothing in it.
 std::string json_list_of(const std::string& text, const std::string& field);
 // The record's tools, documents and chat_template_kwargs for the template.
-std::string variables_of(const json_fields::Object& record);
+std::string variables_of(const RecordView& record);
 // The record's system or system_prompt, put in front where the conversation has none.
-void add_system(const json_fields::Object& record, std::vector<Message>& messages);
+void add_system(const RecordView& record, std::vector<Message>& messages);
 
 }  // namespace lathe

@@ -19,9 +19,10 @@ bool has_kind(std::string_view path, std::string_view kind) {
 
 std::vector<std::string> files_of_folder(const std::string& folder) {
   std::vector<std::string> files;
-  for (const char* kind : {".jsonl", ".json", ".txt"}) {
+  for (const char* kind : {".jsonl", ".json", ".csv", ".tsv", ".txt"}) {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      if (entry.is_regular_file() && has_kind(entry.path().native(), kind))
+      if (entry.is_regular_file() && has_kind(entry.path().native(), kind) &&
+          entry.path().filename() != "dataset_info.json")
         files.push_back(entry.path().string());
     }
     if (!files.empty()) break;
@@ -46,7 +47,8 @@ std::vector<std::string> expand_paths(const std::string& pattern) {
   if (std::filesystem::is_directory(pattern)) {
     files = files_of_folder(pattern);
     if (files.empty())
-      throw std::invalid_argument(pattern + ": the folder holds no *.jsonl, *.json or *.txt file");
+      throw std::invalid_argument(
+          pattern + ": the folder holds no *.jsonl, *.json, *.csv, *.tsv or *.txt file");
   } else if (std::filesystem::exists(pattern)) {
     files = {pattern};
   } else {

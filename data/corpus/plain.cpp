@@ -25,16 +25,17 @@ std::vector<int32_t> parse_ids(const Element& value, const std::string& field) {
 
 }  // namespace
 
-RecordContent parse_text(const Object& record) {
-  return TextRecord{text_of(at(record, "text", "text", "a string"), "text")};
+RecordContent parse_text(const RecordView& record) {
+  return TextRecord{text_of(record.at("text", "a string"), record.name("text"))};
 }
 
-RecordContent parse_tokens(const Object& object) {
-  TokenRecord record{.input_ids = parse_ids(
-                         at(object, "input_ids", "input_ids", "a list of integers"), "input_ids"),
-                     .labels = {}};
-  if (object["labels"].error() == simdjson::NO_SUCH_FIELD) return record;
-  record.labels = parse_ids(at(object, "labels", "labels", "a list of integers"), "labels");
+RecordContent parse_tokens(const RecordView& object) {
+  const auto ids_at = [&](std::string_view key) {
+    return parse_ids(object.at(key, "a list of integers"), object.name(key));
+  };
+  TokenRecord record{.input_ids = ids_at("input_ids"), .labels = {}};
+  if (!object.has("labels")) return record;
+  record.labels = ids_at("labels");
   const size_t count = record.input_ids.size();
   if (record.labels.size() != count) {
     fault("labels", fmt::format("{} labels", record.labels.size()),
@@ -47,6 +48,24 @@ RecordContent parse_tokens(const Object& object) {
                       record.input_ids[i]));
   }
   return record;
+}
+
+RecordContent parse_segments(const RecordView& record) {
+  const std::string name = record.name("segments");
+  SegmentsRecord segments;
+  for (const Element& item :
+       list_of(record.at("segments", "a list of segments"), name, "a list of segments")) {
+    const std::string place = fmt::format("{}[{}]", name, segments.segments.size());
+    const Object object = object_of(item, place, R"(an object {"label": true, "text": "..."})");
+    const std::string label = place + ".label";
+    const Element trained = at(object, "label", label, "true or false");
+    SegmentsRecord::Segment segment;
+    if (trained.get(segment.trained) != simdjson::SUCCESS)
+      fault(label, kind_of(trained), "true (trained) or false");
+    segment.text = text_of(at(object, "text", place + ".text", "a string"), place + ".text");
+    segments.segments.push_back(std::move(segment));
+  }
+  return segments;
 }
 
 }  // namespace lathe

@@ -3,9 +3,19 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <array>
 #include <stdexcept>
 
 namespace lathe {
+namespace {
+
+struct Unread {
+  std::string_view magic, name;
+};
+constexpr std::array kUnread{Unread{"PAR1", "a Parquet file"}, Unread{"ARROW1", "an Arrow file"},
+                             Unread{"PK\x03\x04", "a zip file"}};
+
+}  // namespace
 
 bool is_document_name(std::string_view path) {
   for (const std::string_view packed : {".gz", ".zst"}) {
@@ -17,14 +27,25 @@ bool is_document_name(std::string_view path) {
 RecordTexts::RecordTexts(InputFile& file, bool document)
     : file_(file),
       kind_(document                           ? Kind::kDocument
+            : csv_separator(file.path())       ? Kind::kRows
             : ItemReader::is_list(file.head()) ? Kind::kList
                                                : Kind::kLines),
       lines_(file),
-      items_(file) {}
+      items_(file),
+      rows_(file, csv_separator(file.path()).value_or(',')) {
+  for (const Unread& format : kUnread) {
+    if (!file.head().starts_with(format.magic)) continue;
+    throw std::invalid_argument(
+        fmt::format("{}: is {}, which is not read; write it as JSON lines, for example in Python: "
+                    "datasets.load_dataset(...).to_json(\"data.jsonl\")",
+                    file.path(), format.name));
+  }
+}
 
 std::optional<std::string_view> RecordTexts::next() {
   if (kind_ == Kind::kDocument) return document();
   if (kind_ == Kind::kList) return items_.next();
+  if (kind_ == Kind::kRows) return rows_.next();
   while (const auto line = lines_.next()) {
     if (line->find_first_not_of(" \t\r") != line->npos) return line;
   }
@@ -32,7 +53,7 @@ std::optional<std::string_view> RecordTexts::next() {
 }
 
 std::optional<std::string_view> RecordTexts::document() {
-  if (!document_.empty()) return std::nullopt;
+  if (std::exchange(document_given_, true)) return std::nullopt;
   for (size_t got = 1; got > 0;) {
     const size_t size = document_.size();
     document_.resize(size + (1 << 20));
@@ -55,10 +76,26 @@ std::optional<std::string_view> RecordTexts::document() {
 
 int64_t RecordTexts::line() const {
   if (kind_ == Kind::kDocument) return 1;
+  if (kind_ == Kind::kRows) return rows_.line();
   return kind_ == Kind::kList ? items_.line() : lines_.line();
 }
 
+FilePosition RecordTexts::position() const {
+  if (kind_ == Kind::kDocument) return {static_cast<int64_t>(document_.size()), 1};
+  if (kind_ == Kind::kRows) return {rows_.offset(), rows_.next_line()};
+  if (kind_ == Kind::kList) return {items_.offset(), items_.next_line()};
+  return {lines_.offset(), lines_.line()};
+}
+
+void RecordTexts::seek(FilePosition position) {
+  if (kind_ == Kind::kDocument) document_given_ = true;
+  if (kind_ == Kind::kRows) rows_.seek(position.offset, position.line);
+  if (kind_ == Kind::kList) items_.seek(position.offset, position.line);
+  if (kind_ == Kind::kLines) lines_.seek(position.offset, position.line);
+}
+
 const char* RecordTexts::expected() const {
+  if (kind_ == Kind::kRows) return "one row per line";
   return kind_ == Kind::kList ? "a JSON object as an item of the list" : "one JSON object per line";
 }
 

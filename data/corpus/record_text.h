@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "data/corpus/corpus.h"
+#include "data/corpus/csv.h"
 #include "data/corpus/input_file.h"
 #include "data/corpus/items.h"
 #include "data/corpus/lines.h"
@@ -16,24 +18,30 @@ inline constexpr size_t kMostDocumentBytes = 256 << 20;
 
 class RecordTexts {
  public:
-  // A list where the file begins with [, one document where document is true, else a record a line.
+  // Rows of a .csv or .tsv, a list where the file begins with [, one document where document is
+  // true, else a record a line. Throws std::invalid_argument for formats that are not read.
   RecordTexts(InputFile& file, bool document);
 
   // Valid until the next call; blank lines are left out.
   std::optional<std::string_view> next();
-  int64_t line() const;  // 1-based, where that record begins
+  int64_t line() const;           // 1-based, where that record begins
+  FilePosition position() const;  // behind that record
+  // Goes behind a record, to a position() of the same file, before the first next().
+  void seek(FilePosition position);
   bool is_document() const { return kind_ == Kind::kDocument; }
   const char* expected() const;  // what a record has to be
 
  private:
-  enum class Kind { kLines, kList, kDocument };
+  enum class Kind { kLines, kList, kRows, kDocument };
   std::optional<std::string_view> document();
 
   InputFile& file_;
   Kind kind_;
   LineReader lines_;
   ItemReader items_;
+  CsvReader rows_;
   std::string document_;
+  bool document_given_ = false;
 };
 
 // A .txt file, perhaps packed (.txt.gz, .txt.zst).

@@ -32,6 +32,7 @@ bool is_preference(const Keys& keys) {
 
 bool fits_text(const Keys& keys) { return has(keys, "text"); }
 bool fits_tokens(const Keys& keys) { return has(keys, "input_ids"); }
+bool fits_segments(const Keys& keys) { return has(keys, "segments"); }
 bool fits_messages(const Keys& keys) { return has(keys, "messages") && !is_preference(keys); }
 bool fits_sharegpt(const Keys& keys) {
   return (has(keys, "conversations") || has(keys, "conversation")) && !is_preference(keys);
@@ -90,6 +91,8 @@ const std::vector<ShapeEntry>& shape_table() {
       {Shape::kShareGpt, "sharegpt",
        R"({"conversations": [{"from": "human", "value": "..."}, ...]})", fits_sharegpt,
        parse_sharegpt},
+      {Shape::kSegments, "segments", R"({"segments": [{"label": true, "text": "..."}, ...]})",
+       fits_segments, parse_segments},
   };
   return table;
 }
@@ -121,7 +124,8 @@ Shape shape_named(std::string_view name) {
 }
 
 bool is_chat(Shape shape) {
-  return shape != Shape::kAuto && shape != Shape::kText && shape != Shape::kTokens;
+  return shape != Shape::kAuto && shape != Shape::kText && shape != Shape::kTokens &&
+         shape != Shape::kSegments;
 }
 
 Shape detect_shape(const Keys& keys, std::string& reason) {

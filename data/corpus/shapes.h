@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "data/corpus/corpus.h"
-#include "data/corpus/json_fields.h"
+#include "data/corpus/record_view.h"
 
 // The shapes that records may have, and what people have instead.
 namespace lathe {
@@ -17,14 +17,13 @@ struct ShapeEntry {
   Shape shape;
   std::string_view name, sketch;
   bool (*fits)(const Keys&);  // whether a record with these keys may be meant
-  RecordContent (*parse)(const json_fields::Object&);
+  RecordContent (*parse)(const RecordView&);
 };
 
 const std::vector<ShapeEntry>& shape_table();  // without kAuto
 const ShapeEntry& shape_entry(Shape shape);    // not kAuto
 std::vector<std::string_view> shape_names();   // auto and those of the table
-std::string_view shape_name(Shape shape);
-bool is_chat(Shape shape);  // whether its records pass a chat template
+bool is_chat(Shape shape);                     // whether its records pass a chat template
 
 // The shape of a record with these keys and, in reason, why. Throws std::invalid_argument "keys:
 // found ..., expected ..." when none fits or more than one.

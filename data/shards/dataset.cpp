@@ -64,22 +64,6 @@ ShardEntry parse_shard(const json& object) {
   return shard;
 }
 
-DatasetManifest parse_manifest(const std::string& text) {
-  const json object = json::parse(text);
-  if (object.at("format") != "lathe.dataset" || object.at("version") != 1) {
-    throw std::runtime_error("is not lathe.dataset version 1");
-  }
-  DatasetManifest manifest{.version = 1,
-                           .tokenizer_hash = object.at("tokenizer_hash").get<std::string>(),
-                           .template_hash = object.at("template_hash").get<std::string>(),
-                           .options = object.at("options").get<std::string>(),
-                           .vocab_size = parse_count(object, "vocab_size"),
-                           .shards = {},
-                           .report = object.at("report").dump()};
-  for (const json& shard : object.at("shards")) manifest.shards.push_back(parse_shard(shard));
-  return manifest;
-}
-
 // The shard's own words against the manifest's: a file from another data set is found here.
 void compare(const std::string& path, const TokenShard& shard, const ShardEntry& entry,
              const DatasetManifest& manifest) {
@@ -122,6 +106,22 @@ std::string manifest_text(const DatasetManifest& manifest) {
       {"shards", shards},
       {"report", manifest.report.empty() ? json::object() : json::parse(manifest.report)}};
   return object.dump(2) + "\n";
+}
+
+DatasetManifest parse_manifest(const std::string& text) {
+  const json object = json::parse(text);
+  if (object.at("format") != "lathe.dataset" || object.at("version") != 1) {
+    throw std::runtime_error("is not lathe.dataset version 1");
+  }
+  DatasetManifest manifest{.version = 1,
+                           .tokenizer_hash = object.at("tokenizer_hash").get<std::string>(),
+                           .template_hash = object.at("template_hash").get<std::string>(),
+                           .options = object.at("options").get<std::string>(),
+                           .vocab_size = parse_count(object, "vocab_size"),
+                           .shards = {},
+                           .report = object.at("report").dump()};
+  for (const json& shard : object.at("shards")) manifest.shards.push_back(parse_shard(shard));
+  return manifest;
 }
 
 void write_manifest(const std::string& folder, const DatasetManifest& manifest) {

@@ -27,8 +27,10 @@ struct DatasetManifest {
 
 ShardEntry shard_entry(const std::string& file, const ShardWriter::Finished& finished);
 
-// Text of dataset.json. Hashes are hex: JSON numbers hold 53 bits only.
+// Text of dataset.json, and back. Hashes are hex: JSON numbers hold 53 bits only. What is no
+// manifest is an exception that does not name a file.
 std::string manifest_text(const DatasetManifest& manifest);
+DatasetManifest parse_manifest(const std::string& text);
 void write_manifest(const std::string& folder,
                     const DatasetManifest& manifest);  // temporary name, fsync, rename
 // Throws std::invalid_argument when there is no manifest, std::runtime_error when it is damaged;

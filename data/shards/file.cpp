@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,7 +33,29 @@ ReadFile::ReadFile(std::string path) : path_(std::move(path)) {
   bytes_ = static_cast<uint64_t>(status.st_size);
 }
 
-ReadFile::~ReadFile() { ::close(fd_); }
+ReadFile::~ReadFile() {
+  if (map_) ::munmap(map_, bytes_);
+  ::close(fd_);
+}
+
+void ReadFile::fail_cut(uint64_t end, uint64_t missing) const {
+  throw std::runtime_error(
+      fmt::format("{}: ends at byte {}, {} more were expected: the file was cut short", path_, end,
+                  missing));
+}
+
+const char* ReadFile::view(uint64_t offset, size_t size) const {
+  struct stat status;
+  if (::fstat(fd_, &status) != 0) fail(path_, "read");
+  const uint64_t now = std::min(bytes_, static_cast<uint64_t>(status.st_size));
+  if (offset > now || size > now - offset) fail_cut(now, offset + size - now);
+  std::call_once(mapped_, [&] {
+    void* map = ::mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, fd_, 0);
+    if (map == MAP_FAILED) fail(path_, "map");
+    map_ = map;
+  });
+  return static_cast<const char*>(map_) + offset;
+}
 
 void ReadFile::read(void* into, size_t size, uint64_t offset) const {
   auto* to = static_cast<char*>(into);
@@ -40,11 +63,7 @@ void ReadFile::read(void* into, size_t size, uint64_t offset) const {
     const ssize_t got = ::pread(fd_, to, size, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail(path_, "read");
-    if (got == 0) {
-      throw std::runtime_error(
-          fmt::format("{}: ends at byte {}, {} more were expected: the file was cut short", path_,
-                      offset, size));
-    }
+    if (got == 0) fail_cut(offset, size);
     to += got;
     size -= static_cast<size_t>(got);
     offset += static_cast<uint64_t>(got);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -20,13 +21,21 @@ class ReadFile {
   uint64_t bytes() const { return bytes_; }  // when it was opened
   // Exactly size bytes at offset; an end of file before that is an error. Thread-safe.
   void read(void* into, size_t size, uint64_t offset) const;
+  // The bytes at [offset, offset + size) where they lie in the page cache, valid as long as this
+  // object. That the file still has them is asked first; should it be cut between the question and
+  // the use, the system sends SIGBUS (launch/signals.h). Thread-safe.
+  const char* view(uint64_t offset, size_t size) const;
   // xxh64 of [begin, end).
   uint64_t hash(uint64_t begin, uint64_t end) const;
 
  private:
+  [[noreturn]] void fail_cut(uint64_t end, uint64_t missing) const;
+
   std::string path_;
   int fd_ = -1;
   uint64_t bytes_ = 0;
+  mutable std::once_flag mapped_;
+  mutable void* map_ = nullptr;
 };
 
 // <path>.tmp-<pid>-<nonce>: in the same folder, so that a rename is atomic.

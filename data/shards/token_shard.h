@@ -13,8 +13,9 @@
 // the vocabulary fits, else u32, contiguous, uncompressed; offsets u64 [documents+1]; mask one bit
 // per token, least significant first (absent: all are trained). hashes: xxh64 per 1 MiB block of
 // each data set. Attributes: format, version, tokenizer_hash, template_hash, vocab_size, documents.
-// HDF5 only finds the byte ranges; pread reads them; a block's hash is checked the first time it is
-// touched. Damage is std::runtime_error naming file, data set and block.
+// HDF5 only finds the byte ranges; they are read where the page cache has them; a block's hash is
+// checked the first time it is touched. Damage is std::runtime_error naming file, data set and
+// block.
 //
 // All HDF5 metadata lies in one head at the front of the file, all data behind it. The data set's
 // manifest keeps a hash of the head (ShardSeal), so HDF5 never parses bytes that nobody vouches

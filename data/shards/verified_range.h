@@ -27,22 +27,17 @@ class VerifiedRange {
   uint64_t bytes() const { return bytes_; }
   const std::string& what() const { return what_; }
 
-  // Calls sink(pointer, bytes) with the range's bytes [begin, end), in order, in pieces that stay
-  // in the nearest cache. Throws std::runtime_error when a block is damaged; what the sink got of
-  // that block is then worthless.
+  // Calls sink(pointer, bytes) with the range's bytes [begin, end), in order, in pieces. Throws
+  // std::runtime_error when a block is damaged; what the sink got of that block is then worthless.
   template <typename Sink>
   void read(uint64_t begin, uint64_t end, Sink&& sink) const {
-    alignas(64) char buffer[kPieceBytes];
     while (begin < end) {
       const uint64_t block = begin / kBlockBytes;
       const uint64_t stop = std::min(end, (block + 1) * kBlockBytes);
       if (checked(block)) {
-        read_pieces(begin, stop, buffer, sink);
+        sink(file_->view(offset_ + begin, stop - begin), stop - begin);
       } else {
-        check_block(block, buffer, [&](uint64_t at, uint64_t size) {
-          const uint64_t from = std::max(at, begin), to = std::min(at + size, stop);
-          if (from < to) sink(buffer + (from - at), to - from);
-        });
+        check_block(block, begin, stop, sink);
       }
       begin = stop;
     }
@@ -55,24 +50,18 @@ class VerifiedRange {
     return checked_[block / 64].load(std::memory_order_relaxed) >> (block % 64) & 1;
   }
 
+  // Hashes the block piece by piece, and gives the sink each piece's part of [begin, end) while it
+  // is still in the cache.
   template <typename Sink>
-  void read_pieces(uint64_t begin, uint64_t end, char* buffer, Sink& sink) const {
-    for (uint64_t at = begin; at < end; at += kPieceBytes) {
-      const uint64_t size = std::min(kPieceBytes, end - at);
-      file_->read(buffer, size, offset_ + at);
-      sink(static_cast<const char*>(buffer), size);
-    }
-  }
-
-  template <typename Piece>
-  void check_block(uint64_t block, char* buffer, Piece&& piece) const {
-    const uint64_t end = std::min(bytes_, (block + 1) * kBlockBytes);
+  void check_block(uint64_t block, uint64_t begin, uint64_t end, Sink& sink) const {
+    const uint64_t first = block * kBlockBytes, last = std::min(bytes_, first + kBlockBytes);
+    const char* bytes = file_->view(offset_ + first, last - first);
     Hasher hasher;
-    for (uint64_t at = block * kBlockBytes; at < end; at += kPieceBytes) {
-      const uint64_t size = std::min(kPieceBytes, end - at);
-      file_->read(buffer, size, offset_ + at);
-      hasher.add(buffer, size);
-      piece(at, size);
+    for (uint64_t at = first; at < last; at += kPieceBytes) {
+      const uint64_t size = std::min(kPieceBytes, last - at);
+      hasher.add(bytes + (at - first), size);
+      const uint64_t from = std::max(at, begin), to = std::min(at + size, end);
+      if (from < to) sink(bytes + (from - first), to - from);
     }
     settle(block, hasher.digest());
   }

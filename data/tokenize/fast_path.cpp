@@ -1,6 +1,7 @@
 #include "data/tokenize/fast_path.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "data/tokenize/unicode.h"
 #include "data/tokenize/unicode_forms.h"
@@ -115,6 +116,7 @@ FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape
     if (ids.size() == 1 && ids[0] == token.id) words_.set(bytes, token.id);
   }
   find_characters();
+  caches_.push_back(std::make_unique<WordCache>());  // its memory is slow to get: not in a first text
 }
 
 bool FastPath::leading_space(std::string_view text, bool at_start) const {
@@ -131,38 +133,184 @@ bool FastPath::leading_space(std::string_view text, bool at_start) const {
   return false;
 }
 
+// Words on their way. They are looked up a batch at a time: the tables are larger than the nearest
+// caches, and so their places are fetched together instead of one after another.
+class FastPath::Batch {
+ public:
+  Batch(const FastPath& path, WordCache& cache, std::vector<int32_t>& ids)
+      : path_(path), cache_(cache), ids_(ids) {}
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
+
+  // readable: up to where the text may be read.
+  void add(const char* begin, size_t size, const char* readable) {
+    Word& word = words_[count_];
+    word.begin = begin;
+    word.size = static_cast<uint32_t>(size);
+    if (size <= ShortKey::kMaxBytes) [[likely]] {
+      word.key = ShortKey::of(begin, size, readable);
+      word.hash = word.key.hash();
+      __builtin_prefetch(&cache_.set_of(word.hash));
+    }
+    next();
+  }
+  // What stands for the character in characters_.
+  void add_character(int32_t id) {
+    words_[count_].size = 0;
+    words_[count_].character = id;
+    next();
+  }
+  void finish();
+
+ private:
+  static constexpr size_t kSize = 64;
+  struct Word {
+    const char* begin;
+    uint32_t size;  // 0: a character
+    int32_t character;
+    ShortKey key;
+    uint64_t hash;
+    const WordCache::Short* known;
+  };
+  void next() {
+    if (++count_ == kSize) finish();
+  }
+  void look_up();
+  int32_t* put_character(int32_t character, int32_t* out) const;
+  int32_t* put_uncommon(const Word& word, int32_t* out);
+  // The cache takes them when the batch is through: until then it is pointed into.
+  WordCache::Short& remember(const Word& word) {
+    WordCache::Short& added = added_[num_added_];
+    added.key = word.key;
+    added_hashes_[num_added_++] = word.hash;
+    return added;
+  }
+
+  const FastPath& path_;
+  WordCache& cache_;
+  std::vector<int32_t>& ids_;
+  std::vector<int32_t> merged_;
+  size_t count_ = 0, num_added_ = 0;
+  Word words_[kSize];
+  WordCache::Short added_[kSize];
+  uint64_t added_hashes_[kSize];
+  int32_t buffer_[kSize * (WordCache::Long::kMaxIds + 1)];
+};
+
+void FastPath::Batch::look_up() {
+  Word* missing[kSize];
+  size_t num_missing = 0;
+  for (Word* word = words_; word < words_ + count_; ++word) {
+    if (word->size - 1 >= ShortKey::kMaxBytes) [[unlikely]] {  // a character or long
+      word->known = nullptr;
+      continue;
+    }
+    const WordCache::Short& place = cache_.set_of(word->hash).find(word->key);
+    word->known = &place;
+    if (place.key == word->key) [[likely]]
+      continue;
+    path_.words_.prefetch(word->hash);
+    missing[num_missing++] = word;
+  }
+  for (size_t i = 0; i < num_missing; ++i) {
+    Word& word = *missing[i];
+    const int32_t id = path_.words_.find(word.key, word.hash);
+    word.known = nullptr;
+    if (id >= 0) {
+      WordCache::Short& added = remember(word);
+      added.ids[0] = id;
+      added.num_ids = 1;
+      word.known = &added;
+    } else {
+      __builtin_prefetch(&cache_.place_of(WordKey::of({word.begin, word.size})));
+    }
+  }
+}
+
+void FastPath::Batch::finish() {
+  look_up();
+  int32_t* out = buffer_;
+  for (const Word* word = words_; word < words_ + count_; ++word) {
+    if (word->known != nullptr) [[likely]] {
+      std::memcpy(out, word->known->ids, sizeof(int32_t) * 4);  // one move; the rest is overwritten
+      out += word->known->num_ids;
+    } else {
+      out = word->size == 0 ? put_character(word->character, out) : put_uncommon(*word, out);
+    }
+  }
+  ids_.insert(ids_.end(), buffer_, out);
+  for (size_t i = 0; i < num_added_; ++i) cache_.set_of(added_hashes_[i]).add(added_[i]);
+  count_ = num_added_ = 0;
+}
+
+int32_t* FastPath::Batch::put_character(int32_t character, int32_t* out) const {
+  if (character >= 0) return *out = character, out + 1;
+  const int32_t* list = &path_.lists_[static_cast<size_t>(-2 - character)];
+  return std::copy(list + 1, list + 1 + list[0], out);
+}
+
+// A word that is not one token, or too long to be looked up as one.
+int32_t* FastPath::Batch::put_uncommon(const Word& word, int32_t* out) {
+  const std::string_view text(word.begin, word.size);
+  const bool cached = text.size() <= WordKey::kMaxBytes;
+  const WordKey key = cached ? WordKey::of(text) : WordKey{};
+  WordCache::Long& place = cache_.place_of(key);
+  const bool known = cached && place.num_ids > 0 && place.key == key;
+  if (!known) {
+    merged_.clear();
+    path_.merge(text, merged_);
+    if (merged_.size() > WordCache::Long::kMaxIds) {
+      ids_.insert(ids_.end(), buffer_, out);
+      ids_.insert(ids_.end(), merged_.begin(), merged_.end());
+      return buffer_;
+    }
+  }
+  const int32_t* ids = known ? place.ids : merged_.data();
+  const size_t count = known ? place.num_ids : merged_.size();
+  out = std::copy(ids, ids + count, out);
+  if (text.size() <= ShortKey::kMaxBytes && count <= WordCache::Short::kMaxIds) {
+    WordCache::Short& added = remember(word);
+    added.num_ids = static_cast<uint32_t>(count);
+    std::copy(ids, ids + count, added.ids);
+  } else if (cached && !known) {
+    place.key = key;
+    place.num_ids = static_cast<uint32_t>(count);
+    std::copy(ids, ids + count, place.ids);
+  }
+  return out;
+}
+
 bool FastPath::encode(std::string_view text, bool at_start, std::vector<int32_t>& ids) const {
   if (text.empty()) return true;
-  if (shape_.nfc && !surely_nfc(text)) return false;
+  if (shape_.nfc && !is_nfc(text)) return false;
   if (!splitter_ && text.find(kMark) != std::string_view::npos) return false;
   ids.reserve(ids.size() + text.size() / 3 + 16);
   std::unique_ptr<WordCache> cache = take_cache();
-  Batch batch{*cache, ids, 0, {}};
+  Batch batch(*this, *cache, ids);
   const char* p = text.data();
   const char* end = p + text.size();
-  std::string first;
   if (splitter_) {
-    while (p < end) {
-      const char* next = splitter_->word_end(p, end);
-      // Long words of other scripts are cut; ignore_merges looks at whole words, so there they stay
+    splitter_->split(text, [&](const char* word, const char* word_end) {
+      const auto size = static_cast<size_t>(word_end - word);
+      // Phrases of other scripts are cut; ignore_merges looks at whole words, so there they stay
       // whole.
-      if (static_cast<signed char>(next[-1]) >= 0 || ignore_merges_) {
-        add_word(p, static_cast<size_t>(next - p), end, batch);
+      if (static_cast<signed char>(word_end[-1]) >= 0 || size <= 6 || ignore_merges_) {
+        batch.add(word, size, end);
       } else {
-        add_parts(p, next, end, batch);
+        add_parts(word, word_end, end, batch);
       }
-      p = next;
-    }
+    });
   } else {
     if (leading_space(text, at_start)) {
       // The space that was put there and the part it may join.
       p = neighbours_.part_end(p, end);
-      first.append(" ").append(text.data(), p);
+      const std::string first = " " + std::string(text.data(), p);
       add_parts(first.data(), first.data() + first.size(), first.data() + first.size(), batch);
+      batch.finish();
     }
     add_parts(p, end, end, batch);
   }
-  encode_batch(batch);
+  batch.finish();
   give_back(std::move(cache));
   return true;
 }
@@ -191,69 +339,14 @@ inline void FastPath::add_parts(const char* p, const char* end, const char* read
   while (p < end) {
     const char* next = neighbours_.part_end(p, end);
     const auto size = static_cast<size_t>(next - p);
+    const char* character = p;
     if ((size == 2 || size == 3) && utf8_length(*p) == size) {
-      Batch::Word& word = batch.words[batch.count];
-      const char* character = p;
-      word.size = 0;
-      word.id = characters_[next_code_point(character)];
-      if (++batch.count == Batch::kSize) encode_batch(batch);
+      batch.add_character(characters_[next_code_point(character)]);
     } else {
-      add_word(p, size, readable, batch);
+      batch.add(p, size, readable);
     }
     p = next;
   }
-}
-
-inline void FastPath::add_word(const char* word, size_t size, const char* readable,
-                               Batch& batch) const {
-  Batch::Word& entry = batch.words[batch.count];
-  entry.begin = word;
-  entry.size = size;
-  if (size <= ShortKey::kMaxBytes) {
-    entry.key = ShortKey::of(word, size, readable);
-    entry.place = words_.place(entry.key);
-    words_.prefetch(entry.place);
-  }
-  if (++batch.count == Batch::kSize) encode_batch(batch);
-}
-
-void FastPath::encode_batch(Batch& batch) const {
-  for (Batch::Word* word = batch.words; word < batch.words + batch.count; ++word) {
-    if (word->size == 0) continue;
-    word->id = word->size <= ShortKey::kMaxBytes ? words_.find(word->key, word->place) : -1;
-    if (word->id >= 0 || word->size > WordKey::kMaxBytes) continue;
-    word->entry = &batch.cache.entry(WordCache::key_of({word->begin, word->size}));
-    __builtin_prefetch(word->entry);
-  }
-  for (const Batch::Word* word = batch.words; word < batch.words + batch.count; ++word) {
-    if (word->id >= 0) {
-      batch.ids.push_back(word->id);
-    } else if (word->size == 0) {
-      const int32_t* list = &lists_[static_cast<size_t>(-2 - word->id)];
-      batch.ids.insert(batch.ids.end(), list + 1, list + 1 + list[0]);
-    } else {
-      encode_uncommon(*word, batch.ids);
-    }
-  }
-  batch.count = 0;
-}
-
-void FastPath::encode_uncommon(const Batch::Word& word, std::vector<int32_t>& ids) const {
-  const std::string_view text(word.begin, word.size);
-  if (word.size > WordKey::kMaxBytes) return merge(text, ids);
-  const WordKey key = WordCache::key_of(text);
-  WordCache::Entry& entry = *word.entry;
-  if (entry.num_ids > 0 && entry.key == key) {
-    ids.insert(ids.end(), entry.ids, entry.ids + entry.num_ids);
-    return;
-  }
-  const size_t before = ids.size();
-  merge(text, ids);
-  const size_t count = ids.size() - before;
-  if (count > WordCache::kMaxIds) return;
-  entry.key = key;
-  entry.num_ids = static_cast<uint32_t>(count);
-  std::copy(ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end(), entry.ids);
 }
 
 void FastPath::merge(std::string_view word, std::vector<int32_t>& ids) const {

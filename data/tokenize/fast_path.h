@@ -40,27 +40,8 @@ class FastPath {
   static std::optional<Shape> shape_of(const TokenizerSpec& spec);
   FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape);
 
-  // Words on their way: looked up a batch at a time, so that their places in the table are fetched
-  // together.
-  struct Batch {
-    static constexpr size_t kSize = 32;
-    struct Word {
-      const char* begin;
-      size_t size;  // 0: the id is known already
-      ShortKey key;
-      size_t place;
-      int32_t id;
-      WordCache::Entry* entry;
-    };
-    WordCache& cache;
-    std::vector<int32_t>& ids;
-    size_t count = 0;
-    Word words[kSize];
-  };
-  void add_word(const char* word, size_t size, const char* readable, Batch& batch) const;
+  class Batch;
   void add_parts(const char* p, const char* end, const char* readable, Batch& batch) const;
-  void encode_batch(Batch& batch) const;
-  void encode_uncommon(const Batch::Word& word, std::vector<int32_t>& ids) const;
   void find_characters();
   void merge(std::string_view word, std::vector<int32_t>& ids) const;
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include "data/tokenize/huge_pages.h"
 
 // A hash table from 64-bit keys to small values, built once and then only read. The key ~0 is not
 // allowed.
@@ -49,8 +49,8 @@ class FlatMap {
     return key * 0x9E3779B97F4A7C15u;
   }
   int shift_;
-  std::vector<Slot> slots_;
-  std::vector<uint64_t> filter_;  // eight bits a slot
+  HugeVector<Slot> slots_;
+  HugeVector<uint64_t> filter_;  // eight bits a slot
 };
 
 }  // namespace lathe

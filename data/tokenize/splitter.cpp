@@ -1,9 +1,8 @@
 #include "data/tokenize/splitter.h"
 
-#include <bit>
-#include <cstring>
 #include <string_view>
 
+#include "data/tokenize/contraction.h"
 #include "data/tokenize/patterns.h"
 #include "data/tokenize/unicode.h"
 
@@ -11,39 +10,6 @@ namespace lathe {
 namespace {
 
 using Kind = PreTokenizerStep::Kind;
-
-// 's 't 'm 'd 're 've 'll at p (a quote): their length, else 0.
-size_t contraction(const char* p, const char* end) {
-  if (end - p < 2) return 0;
-  const char a = p[1];
-  if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
-  if (end - p < 3) return 0;
-  const char b = p[2];
-  return ((a == 'r' || a == 'v') && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
-}
-
-// The same in either case; U+017F is an s there.
-size_t contraction_any_case(const char* p, const char* end) {
-  if (end - p < 2) return 0;
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  const char folded[3] = {'\'', lower(p[1]), end - p > 2 ? lower(p[2]) : '\0'};
-  if (end - p > 2 && p[1] == '\xC5' && p[2] == '\xBF') return 3;
-  return contraction(folded, folded + 3);
-}
-
-// How many of the eight bytes from p on are ASCII letters before the first that is none. Eight at
-// once: a loop over the bytes of a word ends where the branch predictor does not expect it.
-size_t leading_letters(const char* p) {
-  constexpr uint64_t kOnes = 0x0101010101010101u;
-  uint64_t x = 0;
-  std::memcpy(&x, p, 8);
-  const uint64_t low = (x | 0x20 * kOnes) & 0x7F * kOnes;
-  // The top bit of each byte: above '`', below '{', and ASCII.
-  const uint64_t letters =
-      (low + (0x7F - 0x60) * kOnes) & ~(low + (0x7F - 0x7A) * kOnes) & ~x & 0x80 * kOnes;
-  const uint64_t others = ~letters & 0x80 * kOnes;
-  return others == 0 ? 8 : static_cast<size_t>(std::countr_zero(others)) / 8;
-}
 
 bool is_plain_byte_level(const PreTokenizerStep& step) {
   return step.kind == Kind::kByteLevel && step.prepend == PreTokenizerStep::Prepend::kNever;
@@ -80,6 +46,7 @@ Splitter::Splitter(Pattern pattern)
     if (is_number(c)) classes_[c] = kNumber;
     if (is_space(c)) classes_[c] = kSpace;
   }
+  for (const Class kind : classes_) kinds_.push_back(static_cast<CharacterKind>(kind));
   classes_['\n'] = classes_['\r'] = kNewline;
 }
 
@@ -95,11 +62,6 @@ inline Splitter::Character Splitter::at(const char* p, const char* end) const {
 }
 
 inline const char* Splitter::run(const char* p, const char* end, Class kind) const {
-  while (kind == kLetter && end - p >= 8) {
-    const size_t count = leading_letters(p);
-    p += count;
-    if (count < 8) break;
-  }
   while (p < end) {
     const auto lead = static_cast<unsigned char>(*p);
     if (lead < 0x80) {
@@ -116,7 +78,7 @@ inline const char* Splitter::run(const char* p, const char* end, Class kind) con
 
 // \s+(?!\S)|\s+ : all of the run at the text's end, else all but its last character (which goes to
 // what follows).
-const char* Splitter::white_space_end(const char* p, const char* end, bool digits_end) const {
+const char* Splitter::white_space_end_plain(const char* p, const char* end, bool digits_end) const {
   const char* last = p;
   const char* q = p;
   Character next = at(q, end);
@@ -129,7 +91,7 @@ const char* Splitter::white_space_end(const char* p, const char* end, bool digit
   return at_end || last == p ? q : last;
 }
 
-const char* Splitter::gpt2_word_end(const char* p, const char* end) const {
+const char* Splitter::gpt2_word_end_plain(const char* p, const char* end) const {
   Character first = at(p, end);
   if (*p == '\'') {
     if (const size_t n = contraction(p, end)) return p + n;
@@ -139,16 +101,17 @@ const char* Splitter::gpt2_word_end(const char* p, const char* end) const {
     const Character next = at(p + 1, end);
     const bool joins =
         next.kind == kLetter || next.kind == kOther || (next.kind == kNumber && !digits_alone_);
-    if (!joins) return white_space_end(p, end, digits_alone_);
+    if (!joins) return white_space_end_plain(p, end, digits_alone_);
     start = p + 1;
     first = next;
   }
-  if (first.kind == kSpace || first.kind == kNewline) return white_space_end(p, end, digits_alone_);
+  if (first.kind == kSpace || first.kind == kNewline)
+    return white_space_end_plain(p, end, digits_alone_);
   if (first.kind == kNumber && digits_alone_) return start + first.size;
   return run(start + first.size, end, first.kind);
 }
 
-const char* Splitter::llama3_word_end(const char* p, const char* end) const {
+const char* Splitter::llama3_word_end_plain(const char* p, const char* end) const {
   const Character first = at(p, end);
   if (first.kind == kLetter) return run(p + first.size, end, kLetter);
   if (*p == '\'') {
@@ -179,7 +142,7 @@ const char* Splitter::llama3_word_end(const char* p, const char* end) const {
     q += next.size;
     if (next.kind == kNewline) after_newline = q;
   }
-  return after_newline ? after_newline : white_space_end(p, end, false);
+  return after_newline ? after_newline : white_space_end_plain(p, end, false);
 }
 
 }  // namespace lathe

@@ -89,7 +89,7 @@ NormalizedText map_characters(const NormalizedText& from, Change change) {
 
 }  // namespace
 
-bool surely_nfc(std::string_view text) {
+bool is_nfc(std::string_view text) {
   const char* end = text.data() + text.size();
   for (const char* p = text.data(); p < end;) {
     for (uint64_t eight; end - p >= 8; p += 8) {
@@ -97,17 +97,21 @@ bool surely_nfc(std::string_view text) {
       if (eight & 0x8080808080808080u) break;
     }
     if (p == end) break;
-    if (static_cast<unsigned char>(*p) < 0xCC) {  // below U+0300
-      ++p;
-    } else if (!inert_nfc(next_code_point(p))) {
-      return false;
+    const char* start = p;
+    if (inert_nfc(next_code_point(p))) continue;
+    // With what stands before it, which it may join, and all that may join it.
+    const char* before = start;
+    if (start > text.data()) previous_code_point(before);
+    for (const char* q = p; p < end && joins_previous(next_code_point(q)); p = q) {
     }
+    const std::string_view segment(before, static_cast<size_t>(p - before));
+    if (in_form(segment, options_of(UnicodeForm::kNfc)) != segment) return false;
   }
   return true;
 }
 
 NormalizedText to_form(NormalizedText from, UnicodeForm form) {
-  if (form == UnicodeForm::kNfc && surely_nfc(from.text)) return from;
+  if (form == UnicodeForm::kNfc && is_nfc(from.text)) return from;
   const int options = options_of(form);
   Rewrite rewrite(from);
   const char* begin = from.text.data();

@@ -7,8 +7,8 @@ namespace lathe {
 
 enum class UnicodeForm { kNfc, kNfd, kNfkc, kNfkd };
 
-// Whether the form leaves the text as it is for sure (a quick check: false may be a false alarm).
-bool surely_nfc(std::string_view text);
+// Whether the form leaves the text as it is.
+bool is_nfc(std::string_view text);
 
 NormalizedText to_form(NormalizedText text, UnicodeForm form);
 NormalizedText to_lower_case(NormalizedText text);

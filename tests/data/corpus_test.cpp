@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "data/corpus/bad_record.h"
 #include "data/corpus/lines.h"
 #include "tests/data/folder.h"
 #include "tests/shared.h"
@@ -146,7 +147,7 @@ TEST_F(Corpus, FaultsSayTheNearestShapeAndWhatToDo) {
   EXPECT_THAT(fault(R"({"tokens": []})"), HasSubstr("rename tokens to input_ids"));
   EXPECT_THAT(fault(R"({"foo": ""})"),
               HasSubstr("of the shapes text, messages, tokens, prompt_completion, query_response, "
-                        "alpaca, sharegpt; nearest shape: none"));
+                        "alpaca, sharegpt, segments; nearest shape: none"));
   EXPECT_THAT(fault("{}"), HasSubstr("found no key"));
 }
 
@@ -192,6 +193,56 @@ TEST_F(Corpus, RefusesALineOverTheLimitInBoundedMemory) {
               testing::StartsWith("a:2: the line is longer than 16777216 bytes"));
 }
 
+TEST_F(Corpus, ABadRecordDoesNotHideTheNext) {
+  write_text(path_, "{broken\n{\"text\": \"a\"}\n" + std::string(kMostLineBytes + 2, 'x') +
+                        "\n{\"text\": 7}\n{\"text\": \"b\"}");
+  CorpusFile file(path_);
+  std::vector<int64_t> bad;
+  std::vector<std::string> texts;
+  for (bool more = true; more;) {
+    try {
+      const auto record = file.next();
+      more = record.has_value();
+      if (more) texts.push_back(std::get<TextRecord>(record->content).text);
+    } catch (const BadRecord& fault) {
+      bad.push_back(fault.line);
+    }
+  }
+  EXPECT_EQ(bad, (std::vector<int64_t>{1, 3, 4}));
+  EXPECT_EQ(texts, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(file.shape(), Shape::kText);
+}
+
+TEST_F(Corpus, ReadsOnFromTheEndOfAnyRecord) {
+  const std::vector<std::pair<const char*, std::string>> files{
+      {"a.jsonl", "\xef\xbb\xbf{\"text\": \"a\"}\r\n\n{\"text\": \"b\"}\n{\"text\": \"c\"}"},
+      {"a.json", " [{\"text\": \"a\"},\n {\"text\": \"b\"} ,{\"text\": \"c\"}\n]\n"},
+      {"a.csv", "\xef\xbb\xbftext\na\r\n\"b\"\nc"},
+      {"a.txt", "a"}};
+  int64_t compared = 0;
+  for (const auto& [name, text] : files) {
+    write_text(folder_ / name, text);
+    CorpusFile whole(folder_ / name);
+    std::vector<std::pair<std::string, int64_t>> texts;
+    std::vector<FilePosition> ends;
+    while (const auto record = whole.next_text()) {
+      texts.emplace_back(record->text, record->line);
+      ends.push_back(record->end);
+    }
+    for (size_t i = 0; i < ends.size(); ++i) {
+      CorpusFile rest(folder_ / name, Shape::kText, ends[i]);
+      for (size_t k = i + 1; k < texts.size(); ++k, ++compared) {
+        const auto record = rest.next_text();
+        ASSERT_TRUE(record.has_value()) << name;
+        EXPECT_EQ(record->text, texts[k].first) << name;
+        EXPECT_EQ(record->line, texts[k].second) << name;
+      }
+      EXPECT_FALSE(rest.next_text().has_value()) << name;
+    }
+  }
+  EXPECT_EQ(compared, 9);
+}
+
 TEST_F(Corpus, NamesWhatItCanNotOpen) {
   EXPECT_THAT(message_of([&] { CorpusFile file(folder_ / "absent"); }),
               HasSubstr("absent: can not open: No such file"));
@@ -207,7 +258,7 @@ TEST_F(Corpus, ExpandsFilesFoldersAndPatterns) {
   EXPECT_THROW(expand_paths(folder_ / "*.gz"), std::invalid_argument);
   std::filesystem::create_directory(folder_ / "empty");
   EXPECT_THAT(message_of([&] { expand_paths(folder_ / "empty"); }),
-              HasSubstr("holds no *.jsonl, *.json or *.txt"));
+              HasSubstr("holds no *.jsonl, *.json, *.csv, *.tsv or *.txt"));
 }
 
 }  // namespace

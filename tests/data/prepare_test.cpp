@@ -4,7 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -162,9 +166,11 @@ TEST_F(Prepare, MarksThatAreNotKnownStopIt) {
 }
 
 TEST_F(Prepare, TakesPretokenisedRecordsAsTheyAre) {
-  const PrepareReport report = run(options_for(
+  PrepareOptions options = options_for(
       "{\"input_ids\": [5, 6, 7], \"labels\": [-100, 6, -100]}\n{\"input_ids\": [1, 2]}\n"
-      "{\"input_ids\": [1, 2], \"labels\": [1, -100]}\n{\"input_ids\": [1]}\n{\"input_ids\": []}"));
+      "{\"input_ids\": [1, 2], \"labels\": [1, -100]}\n{\"input_ids\": [1]}\n{\"input_ids\": []}");
+  options.max_all_masked = 1;
+  const PrepareReport report = run(options);
   EXPECT_EQ(document(0).second, (std::vector<uint8_t>{0, 1, 0}));
   EXPECT_EQ(document(1).second, (std::vector<uint8_t>{1, 1}));
   EXPECT_EQ(report.kept, 2);
@@ -173,24 +179,113 @@ TEST_F(Prepare, TakesPretokenisedRecordsAsTheyAre) {
   EXPECT_EQ(report.first_dropped[0], folder_ / "in.jsonl:3: no token to train on");
 }
 
+TEST_F(Prepare, TrainsOnTheSegmentsThatAreLabelled) {
+  PrepareOptions options = options_for(
+      R"({"segments": [{"label": false, "text": "ab"}, {"label": true, "text": "cd<|im_end|>"}, {"label": false, "text": "e"}]})");
+  run(options);
+  EXPECT_EQ(document(0).first, (Ids{0, 1, 2, 3, 33, 4})) << "nothing is added";
+  EXPECT_EQ(document(0).second, (std::vector<uint8_t>{0, 0, 1, 1, 1, 0}));
+  std::filesystem::remove_all(folder_ / "out");
+  options.assistant_only_loss = false;
+  run(options);
+  EXPECT_EQ(document(0).second, (std::vector<uint8_t>{1, 1, 1, 1, 1, 1}));
+}
+
 TEST_F(Prepare, CutsCountsAndDropsWhatHasNoTargetLeft) {
   PrepareOptions options = options_for(
       "{\"input_ids\": [1, 2, 3, 4], \"labels\": [-100, -100, -100, 4]}\n{\"input_ids\": [1, 2, 3, "
       "4]}");
   options.max_length = 3;
+  options.max_all_masked = 0.5;
   const PrepareReport report = run(options);
   EXPECT_EQ(document(0).first, (std::vector<int64_t>{1, 2, 3}));
   EXPECT_EQ(report.cut, 2);
   EXPECT_EQ(report.all_masked, 1);
   EXPECT_THAT(report.first_dropped[0], HasSubstr("after the cut to max_length"));
+  EXPECT_EQ(report.first_cut,
+            (std::vector<std::string>{folder_ / "in.jsonl:1", folder_ / "in.jsonl:2"}));
+  options.max_all_masked = 0.49;
+  EXPECT_THAT(message_of([&] { run(options, "other"); }),
+              HasSubstr("1 of 2 records have no token to train on (50.0 %), more than "
+                        "data.max_all_masked 0.49 allows"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "other.partial"));
+}
+
+TEST_F(Prepare, OverlongRecordsMeetTheirPolicy) {
+  PrepareOptions options = options_for(
+      "{\"input_ids\": [1, 2]}\n{\"input_ids\": [1, 2, 3, 4, 5, 6, 7], \"labels\": [-100, -100, "
+      "-100, -100, -100, 6, 7]}\n{\"input_ids\": [5, 6]}");
+  options.max_length = 3;
+  options.max_all_masked = 1;
+  options.on_overlong = OnOverlong::kError;
+  EXPECT_THAT(message_of([&] { run(options, "error"); }),
+              HasSubstr("in.jsonl:2: 7 tokens, more than max_length 3; raise data.max_length"));
+  options.on_overlong = OnOverlong::kDrop;
+  PrepareReport report = run(options, "drop");
+  EXPECT_EQ(report.kept, 2);
+  EXPECT_EQ(report.too_long, 1);
+  EXPECT_THAT(report.first_dropped[0], HasSubstr("in.jsonl:2: 7 tokens"));
+  options.on_overlong = OnOverlong::kSplit;
+  report = run(options);
+  EXPECT_EQ(report.kept, 3);
+  EXPECT_EQ(report.cut, 1);
+  // [1 2 3] has no target, [7] none behind its first token.
+  EXPECT_EQ(report.documents, 3);
+  EXPECT_EQ(document(0).first, (Ids{1, 2}));
+  EXPECT_EQ(document(1).first, (Ids{4, 5, 6}));
+  EXPECT_EQ(document(2).first, (Ids{5, 6}));
+  EXPECT_EQ(report.targets, 3);
+}
+
+TEST_F(Prepare, BadRecordsAreSkippedUpToTheLimit) {
+  PrepareOptions options = options_for(
+      "{broken\n{\"text\": \"a\"}\n{\"text\": 7}\n{\"text\": \"b\"}\n{\"text\": \"c\xff\"}\n");
+  EXPECT_THAT(message_of([&] { run(options); }), HasSubstr("in.jsonl:1: found broken JSON"));
+  options.on_bad_record = OnBadRecord::kSkip;
+  EXPECT_THAT(message_of([&] { run(options); }),
+              HasSubstr("3 of 5 records are bad, more than data.max_bad_records 0.001 allows; "
+                        "first: " +
+                        (folder_ / "in.jsonl:1: ")));
+  options.max_bad_records = 2;
+  EXPECT_THAT(message_of([&] { run(options); }), HasSubstr("3 of 5 records are bad"));
+  for (const double enough : {0.6, 3.0}) {
+    options.max_bad_records = enough;
+    std::filesystem::remove_all(folder_ / "out");
+    const PrepareReport report = run(options);
+    EXPECT_EQ(report.bad, 3);
+    EXPECT_EQ(report.kept, 2);
+    EXPECT_EQ(report.read, 5);
+    EXPECT_EQ(document(1).first, (Ids{1, 33}));
+    EXPECT_EQ(parse_report(read_manifest(folder_ / "out").report).first_dropped,
+              report.first_dropped);
+  }
+  // What the tokenizer or template refuses is bad too.
+  options = options_for("{\"input_ids\": [1, 2]}\n{\"input_ids\": [1, 99]}\n");
+  options.on_bad_record = OnBadRecord::kSkip;
+  options.max_bad_records = 1;
+  std::filesystem::remove_all(folder_ / "out");
+  EXPECT_EQ(run(options).bad, 1);
+}
+
+std::string numbered_texts(int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i)
+    text +=
+        fmt::format("{{\"text\": \"{}\"}}\n", std::string(i % 37, static_cast<char>('a' + i % 26)));
+  return text;
+}
+
+void expect_same_folder(const std::string& a, const std::string& b, int files) {
+  int compared = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(a)) {
+    EXPECT_EQ(read_text(entry.path()), read_text(b + "/" + entry.path().filename().string()));
+    ++compared;
+  }
+  EXPECT_EQ(compared, files);
 }
 
 TEST_F(Prepare, IsByteIdenticalForAnyNumberOfThreads) {
-  std::string text;
-  for (int i = 0; i < 20000; ++i)
-    text +=
-        fmt::format("{{\"text\": \"{}\"}}\n", std::string(i % 37, static_cast<char>('a' + i % 26)));
-  PrepareOptions options = options_for(text);
+  PrepareOptions options = options_for(numbered_texts(20000));
   options.shard_tokens = 100000;
   run(options, "one");
   const DatasetManifest manifest = read_manifest(folder_ / "one");
@@ -198,15 +293,88 @@ TEST_F(Prepare, IsByteIdenticalForAnyNumberOfThreads) {
   for (const int threads : {2, 5}) {
     options.threads = threads;
     run(options, "many");
-    int compared = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "one")) {
-      EXPECT_EQ(read_text(entry.path()),
-                read_text(folder_ / "many/" + entry.path().filename().string()));
-      ++compared;
-    }
-    EXPECT_EQ(compared, 5);
+    expect_same_folder(folder_ / "one", folder_ / "many", 5);
     std::filesystem::remove_all(folder_ / "many");
   }
+}
+
+TEST_F(Prepare, AKilledRunGoesOnBehindItsFinishedShards) {
+  PrepareOptions options = options_for(numbered_texts(20000));
+  write_text(folder_ / "second.jsonl", numbered_texts(30000));
+  options.files.push_back(folder_ / "second.jsonl");
+  options.shard_tokens = 100000;
+  run(options, "whole");
+  ASSERT_EQ(read_manifest(folder_ / "whole").shards.size(), 10U);
+
+  const std::string out = folder_ / "out", partial = folder_ / "out.partial";
+  for (const char* shard : {"/shard-00002.h5", "/shard-00006.h5"}) {
+    const pid_t child = fork();
+    if (child == 0) {
+      prepare(options, Tokenizer(folder_ / "tokenizer"), out, [&](int64_t, int64_t, int64_t) {
+        if (std::filesystem::exists(partial + shard)) raise(SIGKILL);
+      });
+      _exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status)) << shard;
+    ASSERT_TRUE(std::filesystem::exists(partial + shard));
+  }
+  EXPECT_FALSE(std::filesystem::exists(out));
+  struct stat before {
+  }, after{};
+  ASSERT_EQ(stat((partial + "/shard-00006.h5").c_str(), &before), 0);
+  write_text(partial + "/shard-00009.h5.tmp-1-2", "left over");
+
+  options.threads = 2;
+  int64_t records_at_start = -1;
+  prepare(options, Tokenizer(folder_ / "tokenizer"), out, [&](int64_t, int64_t, int64_t records) {
+    if (records_at_start < 0) records_at_start = records;
+  });
+  EXPECT_GT(records_at_start, 30000);
+  ASSERT_EQ(stat((out + "/shard-00006.h5").c_str(), &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino) << "the finished shard is the one of the killed run";
+  EXPECT_EQ(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+  expect_same_folder(folder_ / "whole", out, 11);
+  EXPECT_FALSE(std::filesystem::exists(partial));
+}
+
+TEST_F(Prepare, AnotherRunDoesNotTakeUpWhatIsNotItsOwn) {
+  PrepareOptions options = options_for(numbered_texts(20000));
+  options.shard_tokens = 100000;
+  const auto interrupted = [&] {
+    struct Stop : std::runtime_error {
+      using std::runtime_error::runtime_error;
+    };
+    EXPECT_THROW(prepare(options, Tokenizer(folder_ / "tokenizer"), folder_ / "out",
+                         [&](int64_t, int64_t, int64_t) {
+                           if (std::filesystem::exists(folder_ / "out.partial/shard-00001.h5"))
+                             throw Stop("no more");
+                         }),
+                 Stop);
+  };
+  const auto records_at_start = [&] {
+    int64_t first = -1;
+    prepare(options, Tokenizer(folder_ / "tokenizer"), folder_ / "out",
+            [&](int64_t, int64_t, int64_t records) { first = first < 0 ? records : first; });
+    std::filesystem::remove_all(folder_ / "out");
+    return first;
+  };
+  interrupted();
+  options.append_eos = false;
+  EXPECT_EQ(records_at_start(), 0) << "other options";
+  options.append_eos = true;
+  interrupted();
+  write_byte(folder_ / "out.partial/shard-00000.h5", 20, 'x');
+  EXPECT_EQ(records_at_start(), 0) << "a damaged shard";
+  interrupted();
+  write_text(folder_ / "out.partial/journal.json", "{");
+  EXPECT_EQ(records_at_start(), 0) << "a damaged journal";
+  interrupted();
+  write_text(folder_ / "in.jsonl", numbered_texts(20001));
+  EXPECT_EQ(records_at_start(), 0) << "another file";
+  interrupted();
+  EXPECT_GT(records_at_start(), 0);
 }
 
 TEST_F(Prepare, FaultsNameTheLineAndLeaveNothing) {
@@ -229,9 +397,9 @@ TEST_F(Prepare, FaultsNameTheLineAndLeaveNothing) {
           R"({"messages": [{"role": "nobody", "content": "a"}, {"role": "assistant", "content": "b"}]})"),
       HasSubstr("in.jsonl:1: "));
   EXPECT_THAT(fault(""), HasSubstr("no record is left of 0 read"));
-  EXPECT_THAT(
-      fault("{\"text\": \"\"}"),
-      HasSubstr("no record is left of 1 read (1 empty, 0 with nothing to train on); first: "));
+  EXPECT_THAT(fault("{\"text\": \"\"}"),
+              HasSubstr("no record is left of 1 read (0 bad, 0 too long, 1 empty, 0 with nothing "
+                        "to train on); first: "));
 }
 
 TEST_F(Prepare, RefusesFilesOfTwoShapesAndFoldersThatAreThere) {
@@ -256,6 +424,15 @@ TEST_F(Prepare, CacheKeyChangesWithWhatDecidesTokens) {
   options.max_length = 1024;
   EXPECT_EQ(cache_key(options, tokenizer), key);
   options.chat_template = "llama3";
+  EXPECT_NE(cache_key(options, tokenizer), key);
+  options.chat_template = "auto";
+  options.reading.columns = {{"text", "body"}};
+  EXPECT_NE(cache_key(options, tokenizer), key);
+  options.reading.columns = {};
+  options.reading.tags = {{"user_tag", "me"}};
+  EXPECT_NE(cache_key(options, tokenizer), key);
+  options.reading.tags = {};
+  options.on_overlong = OnOverlong::kDrop;
   EXPECT_NE(cache_key(options, tokenizer), key);
   options = options_for("{\"text\": \"b\"}");
   EXPECT_NE(cache_key(options, tokenizer), key);

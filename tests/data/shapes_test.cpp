@@ -15,19 +15,19 @@ using Messages = std::vector<Message>;
 
 class Shapes : public testing::Test {
  protected:
-  RecordContent read(std::string_view text, Shape shape = Shape::kAuto) {
+  RecordContent read(std::string_view text, const Reading& reading = {}) {
     write_text(path_, text);
-    CorpusFile file(path_, shape);
+    CorpusFile file(path_, reading);
     return file.next().value().content;
   }
-  ChatRecord chat(std::string_view text, Shape shape = Shape::kAuto) {
-    return std::get<ChatRecord>(read(text, shape));
+  ChatRecord chat(std::string_view text, const Reading& reading = {}) {
+    return std::get<ChatRecord>(read(text, reading));
   }
-  Messages messages(std::string_view text, Shape shape = Shape::kAuto) {
-    return chat(text, shape).conversation.messages;
+  Messages messages(std::string_view text, const Reading& reading = {}) {
+    return chat(text, reading).conversation.messages;
   }
-  std::string fault(std::string_view text, Shape shape = Shape::kAuto) {
-    return message_of([&] { read(text, shape); });
+  std::string fault(std::string_view text, const Reading& reading = {}) {
+    return message_of([&] { read(text, reading); });
   }
 
   TestFolder folder_;
@@ -35,7 +35,7 @@ class Shapes : public testing::Test {
 };
 
 TEST_F(Shapes, EveryNameLeadsToItsShape) {
-  EXPECT_EQ(shape_names().size(), 8U);
+  EXPECT_EQ(shape_names().size(), 9U);
   for (const std::string_view name : shape_names()) EXPECT_EQ(shape_name(shape_named(name)), name);
   EXPECT_THROW(shape_named("frob"), std::invalid_argument);
 }
@@ -168,6 +168,81 @@ TEST_F(Shapes, TwoThatFitAreAnErrorThatAsks) {
   EXPECT_EQ(
       messages(R"({"question": "q", "answer": "a", "messages": []})", Shape::kQueryResponse).size(),
       2U);
+}
+
+Reading with_columns(std::map<std::string, std::string> columns, Shape shape = Shape::kAuto) {
+  Reading reading(shape);
+  reading.columns = std::move(columns);
+  return reading;
+}
+
+TEST_F(Shapes, ColumnsSayWhatTheFileCallsAKey) {
+  const Reading reading = with_columns({{"prompt", "q"}, {"completion", "a"}});
+  const auto pair = std::get<PairRecord>(read(R"({"q": "x", "a": "y", "prompt": 3})", reading));
+  EXPECT_EQ(pair.prompt, "x");
+  EXPECT_EQ(pair.completion, "y");
+  EXPECT_THAT(CorpusFile(path_, reading).reason(),
+              HasSubstr("; completion is the file's a; prompt is the file's q"));
+  EXPECT_EQ(
+      std::get<TextRecord>(read(R"({"body": "b", "text": 1})", with_columns({{"text", "body"}})))
+          .text,
+      "b");
+  EXPECT_EQ(messages(R"({"sys": "s", "dialog": [{"role": "user", "content": "u"}]})",
+                     with_columns({{"messages", "dialog"}, {"system", "sys"}})),
+            (Messages{{"system", "s"}, {"user", "u"}}));
+  EXPECT_EQ(messages(R"({"output": "i", "input": "o"})",
+                     with_columns({{"query", "output"}, {"response", "input"}})),
+            (Messages{{"user", "i"}, {"assistant", "o"}}));
+  EXPECT_THAT(fault(R"({"q": "x", "b": "y"})", reading),
+              HasSubstr("keys: found \"b\", \"prompt\", expected those of one of the shapes"));
+  EXPECT_THAT(fault(R"({"q": "x", "b": "y"})",
+                    with_columns({{"prompt", "q"}, {"completion", "a"}}, Shape::kPromptCompletion)),
+              testing::StartsWith(path_ + ":1: a: found no such key, expected a string"));
+  EXPECT_THAT(fault(R"({"q": 7, "a": "y"})", reading), HasSubstr(":1: q: found the number 7"));
+  EXPECT_THAT(fault("{}", with_columns({{"promt", "q"}})),
+              HasSubstr("columns: no shape has a key `promt`"));
+}
+
+TEST_F(Shapes, TagsSayWhatTheTurnsAreMadeOf) {
+  Reading reading = with_columns({{"conversations", "talk"}});
+  reading.tags = {
+      {"role_tag", "who"}, {"content_tag", "says"}, {"user_tag", "me"}, {"assistant_tag", "bot"}};
+  EXPECT_EQ(
+      messages(
+          R"({"talk": [{"who": "system", "says": "s"}, {"who": "me", "says": "u"}, {"who": "bot", "says": "a"}]})",
+          reading),
+      (Messages{{"system", "s"}, {"user", "u"}, {"assistant", "a"}}));
+  EXPECT_THAT(fault(R"({"talk": [{"who": "gpt", "says": "s"}]})", reading),
+              HasSubstr("talk[0].who: found `gpt`, expected me, bot, "));
+  EXPECT_THAT(fault(R"({"talk": [{"from": "me", "says": "s"}]})", reading),
+              HasSubstr("talk[0].who: found no such key"));
+  // Messages in all but name keep what only messages can hold.
+  reading.columns = {{"messages", "messages"}};
+  reading.tags = {{"role_tag", "role"},
+                  {"content_tag", "content"},
+                  {"user_tag", "user"},
+                  {"assistant_tag", "assistant"}};
+  EXPECT_EQ(
+      messages(
+          R"({"messages": [{"role": "assistant", "content": null, "tool_calls": [{"name": "f"}]}]})",
+          reading),
+      (Messages{{"assistant", "", R"({"content": null, "tool_calls": [{"name":"f"}]})"}}));
+  reading.tags = {{"user", "me"}};
+  EXPECT_THAT(fault("{}", reading),
+              HasSubstr("tags: `user` is none; expected role_tag, content_tag"));
+}
+
+TEST_F(Shapes, SegmentsSayWhatIsTrained) {
+  const auto record = std::get<SegmentsRecord>(read(
+      R"({"segments": [{"label": false, "text": "<s>q"}, {"label": true, "text": "a</s>"}]})"));
+  ASSERT_EQ(record.segments.size(), 2U);
+  EXPECT_FALSE(record.segments[0].trained);
+  EXPECT_TRUE(record.segments[1].trained);
+  EXPECT_EQ(record.segments[1].text, "a</s>");
+  EXPECT_THAT(fault(R"({"segments": [{"label": 1, "text": "a"}]})"),
+              HasSubstr("segments[0].label: found the number 1, expected true (trained) or false"));
+  EXPECT_THAT(fault(R"({"segments": [{"label": true}]})"),
+              HasSubstr("segments[0].text: found no such key"));
 }
 
 TEST_F(Shapes, DeepTextInATextIsNoCall) {

@@ -204,6 +204,17 @@ TEST(TokenShard, ATruncatedFileIsRefused) {
   }
 }
 
+TEST(TokenShard, AFileCutAfterItWasOpenedIsNamed) {
+  const TestFolder folder;
+  const std::string path = folder / "a.h5";
+  make_shard(path, 100, 500, true, 50);
+  const TokenShard shard(path);
+  std::vector<int64_t> tokens(10);
+  shard.read("sequence", 0, 10, tokens.data(), nullptr);
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+  EXPECT_THAT(message_of([&] { shard.verify(); }), HasSubstr("a.h5: ends at byte"));
+}
+
 TEST(TokenShard, DamageNamesFileDataSetAndBlock) {
   const TestFolder folder;
   const std::string path = folder / "a.h5";

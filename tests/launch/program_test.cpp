@@ -2,10 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "launch/signals.h"
 #include "recipes/timetable.h"
 #include "tests/run_program.h"
 
@@ -145,23 +147,28 @@ TEST_F(Program, ResumesBitwiseAfterStopping) {
   EXPECT_EQ(read(folder_ + "/run/model.safetensors"), whole);
 }
 
-TEST_F(Program, GivesTheSameLossesOnTwoThreadRanks) {
-  const std::string config = small_config();
-  ASSERT_EQ(run_lathe("train " + config).code, 0);
-  const std::string one = read(folder_ + "/run/metrics.jsonl");
-  const ProgramResult two = run_lathe("train " + config + " parallel.ranks=2 per_device_train_batch_size=1 output_dir=" + folder_ + "/two");
-  ASSERT_EQ(two.code, 0) << two.output;
-  std::istringstream a(one), b(read(folder_ + "/two/metrics.jsonl"));
-  int compared = 0;
-  for (std::string left, right; std::getline(a, left) && std::getline(b, right);) {
-    const auto l = nlohmann::json::parse(left), r = nlohmann::json::parse(right);
-    for (const char* key : {"loss", "grad_norm", "eval_loss"}) {
-      if (!l.contains(key)) continue;
-      EXPECT_NEAR(l[key].get<double>(), r[key].get<double>(), 1e-4 * std::abs(l[key].get<double>())) << key;
-      ++compared;
+TEST_F(Program, GivesTheSameLossesForEverySplitOfAStep) {
+  const std::string base = "train " + small_config() + " model.dtype=fp32 save_steps=4 ";
+  const auto metrics_of = [&](const std::string& name, const std::string& split) {
+    const ProgramResult result = run_lathe(base + split + " output_dir=" + folder_ + "/" + name);
+    EXPECT_EQ(result.code, 0) << result.output;
+    return read(folder_ + "/" + name + "/metrics.jsonl");
+  };
+  const std::string one = metrics_of("one", "per_device_train_batch_size=4");
+  for (const char* split : {"gradient_accumulation_steps=4", "parallel.ranks=2 gradient_accumulation_steps=2", "parallel.ranks=4"}) {
+    std::istringstream a(one), b(metrics_of("split", std::string("per_device_train_batch_size=1 ") + split));
+    fs::remove_all(folder_ + "/split");
+    int compared = 0;
+    for (std::string left, right; std::getline(a, left) && std::getline(b, right);) {
+      const auto l = nlohmann::json::parse(left), r = nlohmann::json::parse(right);
+      for (const char* key : {"loss", "grad_norm", "eval_loss"}) {
+        if (!l.contains(key)) continue;
+        EXPECT_NEAR(l[key].get<double>(), r[key].get<double>(), 2e-6 * std::abs(l[key].get<double>())) << key << " " << split;
+        ++compared;
+      }
     }
+    EXPECT_GE(compared, 8) << split;
   }
-  EXPECT_GE(compared, 8);
 }
 
 TEST_F(Program, ValidatesWithoutTraining) {
@@ -170,6 +177,15 @@ TEST_F(Program, ValidatesWithoutTraining) {
   EXPECT_FALSE(fs::exists(folder_ + "/run"));
   fs::remove(folder_ + "/train.jsonl");
   EXPECT_EQ(run_lathe("validate " + small_config()).code, 65);
+}
+
+TEST(Signals, AMappedFileThatVanishesIsAnIoError) {
+  EXPECT_EXIT(
+      {
+        explain_bus_errors();
+        std::raise(SIGBUS);
+      },
+      testing::ExitedWithCode(74), "FATAL code=74 .*cut short");
 }
 
 TEST_F(Program, HoldsItsOutputFolder) {

@@ -14,12 +14,14 @@ struct FileConfig {
   std::string path;
   double weight = 1;
   std::vector<std::string> columns;
+  TextMap names;
 };
 template <class V>
 void fields(V& v, FileConfig& c) {
   v("path", c.path, "file, glob or folder", required());
   v("weight", c.weight, "how often it is drawn", above(0));
   v("columns", c.columns, "which columns");
+  v("names", c.names, "what they are called");
 }
 
 struct DataSection {

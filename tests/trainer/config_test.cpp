@@ -69,6 +69,17 @@ TEST(Config, CommasDivideAListInOnePlainText) {
       "text is missing between commas");
 }
 
+TEST(Config, AMapOfTextsKeepsTheNamesThatTheUserChose) {
+  const Read r = read("data: {train: {path: a, names: {prompt: question, n: 7}}}");
+  EXPECT_EQ(r.config.data.train[0].names, (TextMap{{"n", "7"}, {"prompt", "question"}}));
+  EXPECT_EQ(read("", {"data.train={path: a, names: {b: c}}"}).config.data.train[0].names,
+            (TextMap{{"b", "c"}}));
+  EXPECT_THAT(fault("data: {train: {path: a, names: question}}"),
+              HasSubstr("data.train.names: found `question` (text), expected a map of texts"));
+  EXPECT_THAT(fault("data: {train: {path: a, names: {q: [1]}}}"),
+              HasSubstr("data.train.names: found a list for `q`, expected text"));
+}
+
 TEST(Config, WordsAndNumbersMayStandForText) {
   EXPECT_EQ(read("packing: True").config.data.packing, "true");
   EXPECT_EQ(read("packing: on").config.data.packing, "true");
@@ -266,7 +277,7 @@ TEST(Config, DumpSaysWhereEachValueComesFrom) {
             "warmup_steps: 0.0  # default\n"
             "data:\n"
             "  train:  # run.yaml:2\n"
-            "    - {path: \"a b\", weight: 2.0, columns: []}\n"
+            "    - {path: \"a b\", weight: 2.0, columns: [], names: {}}\n"
             "  max_length: 1024  # default\n"
             "  packing: true  # default\n"
             "  shuffle: true  # default\n"
@@ -285,7 +296,8 @@ TEST(Config, DumpReadsBackToTheSameValues) {
         "output_dir: \"\\\"\\\\ \\n\\t\\x01 # : {[ 'é' \\u2028\\x85\"", "output_dir: 'null'",
         "output_dir: 'TRUE'", "output_dir: '- a'", "output_dir: '...'", "output_dir: '1e5'",
         "output_dir: '<<'", "train: []",
-        "train: [{path: \"a, b}\", columns: ['', ' ', '#', 'x: y', '? ', \"a\\nb\"]}, c]"}) {
+        "train: [{path: \"a, b}\", columns: ['', ' ', '#', 'x: y', '? ', \"a\\nb\"]}, c]",
+        "train: {path: a, names: {q: 'x: y', '1 2': \"\", 'a b': true, 'null': 7}}"}) {
     const Read once = read(text);
     const Read twice = read(once.resolved.dump);
     EXPECT_EQ(without_comments(twice.resolved.dump), without_comments(once.resolved.dump)) << text;
@@ -297,6 +309,7 @@ TEST(Config, DumpReadsBackToTheSameValues) {
     for (size_t i = 0; i < once.config.data.train.size(); ++i) {
       EXPECT_EQ(twice.config.data.train[i].path, once.config.data.train[i].path);
       EXPECT_EQ(twice.config.data.train[i].columns, once.config.data.train[i].columns);
+      EXPECT_EQ(twice.config.data.train[i].names, once.config.data.train[i].names);
     }
   }
 }

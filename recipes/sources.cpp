@@ -1,0 +1,87 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+
+#include "data/corpus/corpus.h"
+#include "data/corpus/dataset_info.h"
+#include "recipes/parts.h"
+
+namespace lathe {
+namespace {
+
+bool is_path(const std::string& path) {
+  if (std::filesystem::exists(path)) return true;
+  try {
+    expand_paths(path);
+    return true;
+  } catch (const std::invalid_argument&) {
+    return false;
+  }
+}
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    std::string part = text.substr(begin, end - begin);
+    part.erase(0, part.find_first_not_of(' '));
+    part.erase(part.find_last_not_of(' ') + 1);
+    if (!part.empty()) parts.push_back(std::move(part));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+[[noreturn]] void refuse(const DataSection& data, const std::string& name) {
+  const std::vector<std::string> names = dataset_names(data.dataset_dir);
+  const std::string known =
+      names.empty() ? fmt::format("{}/dataset_info.json is not there either", data.dataset_dir)
+                    : fmt::format("{}/dataset_info.json names {}", data.dataset_dir, fmt::join(names, ", "));
+  throw std::invalid_argument(fmt::format("{}: there is no such file, folder or match of the pattern; {}", name, known));
+}
+
+DataSource resolve(const DataSection& data, const DataSource& source, const std::string& name,
+                   std::vector<std::string>& notes) {
+  const auto found = find_named_dataset(data.dataset_dir, name);
+  if (!found) refuse(data, name);
+  const std::string shape(shape_name(found->reading.shape));
+  notes.push_back(fmt::format("data: {} is {}, {}, as {}/dataset_info.json says", name, found->path, shape, data.dataset_dir));
+  DataSource resolved = source;
+  resolved.path = found->path;
+  // What the config says itself wins.
+  if (source.shape == "auto") resolved.shape = shape;
+  if (source.columns.empty()) resolved.columns = found->reading.columns;
+  if (source.tags.empty()) resolved.tags = found->reading.tags;
+  return resolved;
+}
+
+std::vector<DataSource> resolve_all(const DataSection& data, const std::vector<DataSource>& sources,
+                                    std::vector<std::string>& notes) {
+  std::vector<DataSource> resolved;
+  for (const DataSource& source : sources) {
+    if (is_path(source.path)) {
+      resolved.push_back(source);
+      continue;
+    }
+    const std::vector<std::string> parts = split_at_commas(source.path);
+    if (parts.empty()) refuse(data, source.path);
+    for (const std::string& part : parts) {
+      DataSource one = source;
+      one.path = part;
+      resolved.push_back(is_path(part) ? one : resolve(data, one, part, notes));
+    }
+  }
+  return resolved;
+}
+
+}  // namespace
+
+std::vector<std::string> resolve_sources(DataSection& data) {
+  std::vector<std::string> notes;
+  data.train = resolve_all(data, data.train, notes);
+  data.eval = resolve_all(data, data.eval, notes);
+  return notes;
+}
+
+}  // namespace lathe
