@@ -1,16 +1,15 @@
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <fstream>
 
+#include "tests/run_program.h"
 #include "tests/temp_folder.h"
 #include "tests/tiny.h"
 #include "tests/trainer/parity.h"
 #include "trainer/hf_folder.h"
 #include "trainer/lora.h"
 
-// PEFT itself loads what is written here and computes the same logits. LATHE_PEFT_PYTHON names a
-// Python that has peft, transformers and torch.
+// PEFT itself loads what is written here and computes the same logits.
 namespace lathe {
 namespace {
 
@@ -30,9 +29,8 @@ sys.exit(0 if torch.allclose(logits, case["logits"], atol=2e-4, rtol=0) else 1)
 )";
 
 TEST(Peft, LoadsWhatIsWrittenHere) {
-  const char* python = std::getenv("LATHE_PEFT_PYTHON");
-  if (python == nullptr || !have_shared("fixtures/models/llama"))
-    GTEST_SKIP() << "NOT RUN: LATHE_PEFT_PYTHON names no Python with peft, or no ../shared";
+  if (!have_shared("fixtures/models/llama")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  if (!python_has("peft, transformers")) GTEST_SKIP() << "NOT RUN: no peft for " << test_python();
   const std::vector<LoraConfig> configs = {
       {.lora_r = 4},
       {.lora_r = 4, .use_rslora = true, .init_lora_weights = "pissa"},
@@ -58,7 +56,7 @@ TEST(Peft, LoadsWhatIsWrittenHere) {
                       std::vector<NamedTensor>{{"tokens", batch.tokens},
                                                {"logits", model->logits(model->hidden(batch))}});
     std::ofstream(out / "load.py") << kScript;
-    const std::string command = std::string(python) + " " + (out / "load.py") + " " + base + " " +
+    const std::string command = test_python() + " " + (out / "load.py") + " " + base + " " +
                                 (out / "adapter") + " " + (out / "case.safetensors");
     EXPECT_EQ(std::system(command.c_str()), 0) << command;
   }
