@@ -3,6 +3,7 @@
 #include "launch/run_files.h"
 #include "recipes/parts.h"
 #include "trainer/hf_folder.h"
+#include "trainer/lora.h"
 
 namespace lathe {
 
@@ -13,6 +14,7 @@ const Tokenizer& LoadedModel::tokenizer() const {
 
 void ModelArguments::add_to(Arguments& arguments) {
   arguments.option("--model", model, "Hugging Face folder, or org/name in the local cache", true);
+  arguments.option("--adapter", adapter, "folder of a PEFT adapter to put on the model");
   arguments.option("--dtype", dtype, "fp32, bf16 or auto");
 }
 
@@ -22,7 +24,7 @@ LoadedModel ModelArguments::load() const {
   }
   LoadedModel loaded;
   loaded.folder = resolve_model_folder(model, user_hub_folder());
-  loaded.model = load_model(loaded.folder, compute_dtype(dtype, at::kCPU), at::kCPU);
+  loaded.model = load_adapted_model(loaded.folder, adapter, compute_dtype(dtype, at::kCPU), at::kCPU);
   return loaded;
 }
 

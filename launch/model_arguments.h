@@ -22,7 +22,7 @@ struct LoadedModel {
 };
 
 struct ModelArguments {
-  std::string model, dtype = "auto";
+  std::string model, adapter, dtype = "auto";
 
   void add_to(Arguments& arguments);
   // Throws UsageError for a dtype that there is not.

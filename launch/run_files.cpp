@@ -28,7 +28,7 @@ RunRequest read_run(const std::string& path, const std::vector<std::string>& ove
     RunConfig first;
     read_config(source, first);
     find_recipe(first.recipe).defaults(request.config);
-    request.resolved = read_config(source, request.config);
+    request.resolved = read_run_config(source, request.config);
     check_run(request.config, request.resolved, find_recipe(first.recipe).makes_its_data);
   });
   std::string& model = request.config.model.model_name_or_path;

@@ -42,13 +42,13 @@ Bucket& bucket_of(at::ScalarType type, std::vector<Bucket>& buckets,
   return buckets.emplace_back();
 }
 
-void fill(Bucket& bucket, int parts) {
+void fill(Bucket& bucket, int parts, int64_t align) {
   int64_t total = 0;
   for (const Parameter* parameter : bucket.parameters) {
     bucket.offsets.push_back(total);
-    total += round_up(parameter->value.numel(), kBucketAlign);
+    total += round_up(parameter->value.numel(), align);
   }
-  total = round_up(total, parts * kBucketAlign);
+  total = round_up(total, parts * align);
   const at::TensorOptions options = bucket.parameters.front()->value.options().requires_grad(false);
   bucket.values = at::zeros({total}, options);
   bucket.grads = at::zeros({total}, options.dtype(at::kFloat));
@@ -71,7 +71,7 @@ void fill(Bucket& bucket, int parts) {
 }  // namespace
 
 std::vector<Bucket> make_buckets(const std::vector<Parameter*>& parameters, int parts,
-                                 at::Device device) {
+                                 at::Device device, int64_t align) {
   check(parameters, device);
   const at::NoGradGuard no_grad;
   std::vector<Bucket> buckets;
@@ -81,7 +81,7 @@ std::vector<Bucket> make_buckets(const std::vector<Parameter*>& parameters, int 
       bucket_of(parameter->value.scalar_type(), buckets, types).parameters.push_back(parameter);
     }
   }
-  for (Bucket& bucket : buckets) fill(bucket, parts);
+  for (Bucket& bucket : buckets) fill(bucket, parts, align);
   return buckets;
 }
 

@@ -12,18 +12,18 @@ namespace lathe {
 
 struct Bucket {
   at::Tensor values,
-      grads;  // [n], n a multiple of parts x kBucketAlign; zero between and after the parameters
+      grads;  // [n], n a multiple of parts x align; zero between and after the parameters
   std::vector<Parameter*> parameters;
-  std::vector<int64_t> offsets;  // of each parameter's first element, a multiple of kBucketAlign
+  std::vector<int64_t> offsets;  // of each parameter's first element, a multiple of align
 };
 
 // 64 bytes of the smallest type, for vector loads and so that no two ranks write to one cache line.
 constexpr int64_t kBucketAlign = 32;
 
-// Moves the values of the trained parameters (handles to them stay good, views of them do not) and
+// `align`: a multiple of kBucketAlign. Moves the values of the trained parameters (handles to them stay good, views of them do not) and
 // makes their gradients, zeroed. Frozen parameters are left alone. Throws std::invalid_argument for
 // a parameter that is undefined, on another device, no floating type, or there twice.
 std::vector<Bucket> make_buckets(const std::vector<Parameter*>& parameters, int parts,
-                                 at::Device device);
+                                 at::Device device, int64_t align = kBucketAlign);
 
 }  // namespace lathe

@@ -16,6 +16,10 @@ struct Parameter {
   at::Tensor value;
   at::Tensor grad;  // undefined for a frozen parameter, and before a Sharding was made
   bool trained = true;
+  // Of a frozen table some rows may be trained all the same: *rows [n, width] holds them and their
+  // gradient, row_ids [n] int64 says which they are.
+  Parameter* rows = nullptr;
+  at::Tensor row_ids = {};
 };
 
 }  // namespace lathe

@@ -89,13 +89,14 @@ class Zero1 final : public Sharding {
 
 }  // namespace
 
-std::unique_ptr<Sharding> make_sharding(int zero, std::vector<Parameter*> parameters, Mesh& mesh) {
+std::unique_ptr<Sharding> make_sharding(int zero, std::vector<Parameter*> parameters, Mesh& mesh,
+                                        int64_t align) {
   if (zero != 0 && zero != 1) {
     throw std::invalid_argument(
         "parallel.zero is " + std::to_string(zero) +
         ", expected 0 (every rank holds all optimiser state) or 1 (split over dp)");
   }
-  std::vector<Bucket> buckets = make_buckets(parameters, mesh.dp().size(), mesh.device());
+  std::vector<Bucket> buckets = make_buckets(parameters, mesh.dp().size(), mesh.device(), align);
   if (zero == 0) return std::make_unique<Replicated>(std::move(buckets), mesh.dp());
   return std::make_unique<Zero1>(std::move(buckets), mesh.dp());
 }

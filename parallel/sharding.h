@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "parallel/buckets.h"
 #include "parallel/mesh.h"
 #include "parallel/parameter.h"
 
@@ -51,6 +52,8 @@ class Sharding {
 // existing handles to Parameter.value follow, and makes their float32 gradients, zeroed. Frozen
 // parameters stay as they are and have no slice. The mesh and the parameters must outlive the
 // result; the parameters keep their addresses.
-std::unique_ptr<Sharding> make_sharding(int zero, std::vector<Parameter*> parameters, Mesh& mesh);
+// `align`: every slice begins at a multiple of so many elements of its parameter.
+std::unique_ptr<Sharding> make_sharding(int zero, std::vector<Parameter*> parameters, Mesh& mesh,
+                                        int64_t align = kBucketAlign);
 
 }  // namespace lathe

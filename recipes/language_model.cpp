@@ -6,7 +6,7 @@
 #include "recipes/exact_match.h"
 #include "recipes/parts.h"
 #include "recipes/run_record.h"
-#include "trainer/hf_folder.h"
+#include "recipes/trained_model.h"
 #include "trainer/trainer.h"
 
 namespace lathe {
@@ -79,10 +79,10 @@ int train_language_model(RunContext run) {
     eval_loader = std::make_unique<Loader>(eval, source_weights(config.data.eval), eval_loader_options(config, mesh));
   }
 
-  const std::unique_ptr<Model> model = make_or_load_model(config, mesh.device());
-  const std::unique_ptr<Sharding> sharding =
-      make_sharding(static_cast<int>(config.parallel.zero), model->parameters(), mesh);
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(config.optimizer, *sharding);
+  TrainedModel trained = make_trained_model(config, mesh);
+  Model* const model = trained.model.get();
+  const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
   if (mesh.world().rank() == 0) {
     write_run_record(config.output_dir, {.recipe = config.recipe,
                                          .model_folder = config.model.model_name_or_path,
@@ -93,21 +93,25 @@ int train_language_model(RunContext run) {
   }
   say_start(config, *model, loader, mesh, metrics);
   say_first_example(train, tokenizer, metrics);
+  say_trained(trained, metrics);
   const ChatFormat format(tokenizer, config.data.chat_template);
   say_end_of_turn(format, train, tokenizer, *model, metrics);
 
   Trainer trainer({.mesh = mesh,
                    .model = *model,
-                   .objective = cross_entropy,
+                   .objective = token_loss(config.loss),
                    .sharding = *sharding,
                    .optimizer = *optimizer,
                    .batches = batches_of(loader),
                    .eval_batches = eval_loader ? std::optional(batches_of(*eval_loader)) : std::nullopt,
-                   .metrics = metrics},
+                   .metrics = metrics,
+                   .eval_objective = cross_entropy},
                   {.train = config.train,
                    .schedule = config.schedule,
                    .learning_rate = config.optimizer.learning_rate,
                    .max_grad_norm = config.optimizer.max_grad_norm,
+                   .seed = static_cast<uint64_t>(config.seed),
+                   .neftune_noise_alpha = config.train.neftune_noise_alpha,
                    .output_dir = config.output_dir,
                    .fingerprint = run.fingerprint,
                    .config = run.fingerprint,
@@ -117,9 +121,10 @@ int train_language_model(RunContext run) {
   };
   const ExactMatch before = config.data.exact_match.empty() ? ExactMatch{} : answers();
   if (trainer.run() == Trainer::End::kStopped) return 75;
+  if (optimizer->use_average()) sharding->gather_parameters();
   if (!config.data.exact_match.empty()) say_match(before, answers(), metrics);
   if (mesh.world().rank() == 0) {
-    save_model(*model, config.output_dir, tokenizer_path, model->parameters().front()->value.scalar_type());
+    trained.save(config.output_dir, tokenizer_path);
     metrics.note("model written to " + config.output_dir);
   }
   mesh.world().barrier();

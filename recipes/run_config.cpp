@@ -46,6 +46,12 @@ struct LineWriter {
 
 }  // namespace
 
+ResolvedConfig read_run_config(const ConfigSource& source, RunConfig& config) {
+  ResolvedConfig resolved = read_config(source, config);
+  config.has_lora = resolved.given("lora");
+  return resolved;
+}
+
 void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool makes_its_data) {
   if (makes_its_data) {
     if (!config.data.train.empty()) {
@@ -64,6 +70,11 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
     refuse(resolved, "train.global_batch_size",
            "train.global_batch_size and train.gradient_accumulation_steps both say how many rows make a step; keep one");
   }
+  for (const char* key : {"model.freeze", "model.unfrozen_parameters", "model.freeze_trainable_layers"}) {
+    if (config.has_lora && resolved.given(key)) {
+      refuse(resolved, key, std::string(key) + " does not go with lora, which freezes all weights of the model; leave it out");
+    }
+  }
 }
 
 std::string fingerprint(RunConfig config) {
@@ -73,6 +84,7 @@ std::string fingerprint(RunConfig config) {
                      "train.resume_from_checkpoint", "train.per_device_eval_batch_size",
                      "data.eval",         "data.exact_match", "data.cache_dir", "data.dataset_dir", "data.prefetch",
                      "train.per_device_train_batch_size", "train.gradient_accumulation_steps", "train.global_batch_size"};
+  if (!config.has_lora) writer.left_out.insert("lora");
   fields(writer, config);
   return writer.out;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "trainer/config.h"
+#include "trainer/lora_config.h"
 #include "trainer/optimizer.h"
 #include "trainer/schedule.h"
 #include "trainer/trainer.h"
@@ -18,6 +19,8 @@ struct ModelSection {
   std::string dtype = "auto";
   bool from_scratch = false;
   std::string tokenizer;
+  std::vector<std::string> freeze, unfrozen_parameters;
+  int64_t freeze_trainable_layers = 0;
 };
 
 template <class V>
@@ -28,6 +31,15 @@ void fields(V& v, ModelSection& c) {
     one_of({"auto", "fp32", "bf16"}));
   v("from_scratch", c.from_scratch, "take only the folder's config.json and initialise the weights from the seed");
   v("tokenizer", c.tokenizer, "folder or tokenizer.json; empty: the model's folder");
+  v("freeze", c.freeze, "weights that stay as they are: regular expressions for the beginning of their names");
+  v("unfrozen_parameters", c.unfrozen_parameters, "only these weights are trained: regular expressions likewise");
+  v("freeze_trainable_layers", c.freeze_trainable_layers,
+    "n: train only the last n layers; -n: only the first n; 0: everything");
+}
+
+inline std::vector<Conflict> conflicts(const ModelSection& c) {
+  if (c.unfrozen_parameters.empty() || c.freeze_trainable_layers == 0) return {};
+  return {{{"unfrozen_parameters", "freeze_trainable_layers"}, "both say what is trained; keep one"}};
 }
 
 struct DataSource {
@@ -128,7 +140,10 @@ struct RunConfig {
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
   TrainConfig train;
+  LossConfig loss;
   ParallelSection parallel;
+  LoraConfig lora;
+  bool has_lora = false;  // the section is there
 };
 
 template <class V>
@@ -141,8 +156,13 @@ void fields(V& v, RunConfig& c) {
   v("optimizer", c.optimizer, "how weights are updated");
   v("schedule", c.schedule, "how the learning rate moves");
   v("train", c.train, "how long, how much at once, what is kept");
+  v("loss", c.loss, "what sft and pretrain minimise");
   v("parallel", c.parallel, "how the work is cut over ranks");
+  v("lora", c.lora, "low-rank adapters; absent: the weights themselves are trained", may_be_absent());
 }
+
+// Reads them, and whether the sections that may be absent are there.
+ResolvedConfig read_run_config(const ConfigSource& source, RunConfig& config);
 
 // What single fields can not say: missing model or data, keys that exclude each other. std::invalid_argument names the
 // keys, and where they stand.

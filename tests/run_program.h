@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdlib>
 #include <array>
 #include <cstdio>
 #include <string>
@@ -25,5 +26,15 @@ inline ProgramResult run_program(const std::string& command) {
 }
 
 inline ProgramResult run_lathe(const std::string& arguments) { return run_program(std::string(LATHE_BINARY) + " " + arguments); }
+
+// The Python with the reference's wheels: LATHE_TEST_PYTHON, else python3.
+inline std::string test_python() {
+  const char* named = std::getenv("LATHE_TEST_PYTHON");
+  return named ? named : "python3";
+}
+// modules: "peft, torch". A test of theirs that does not have them is NOT RUN.
+inline bool python_has(const std::string& modules) {
+  return run_program(test_python() + " -c 'import " + modules + "'").code == 0;
+}
 
 }  // namespace lathe

@@ -146,6 +146,10 @@ void compare_with_memory(const fs::path& folder, const std::vector<Shard>& shard
 
 }  // namespace
 
+void carry_tokenizer(const std::string& tokenizer_folder, const std::string& folder) {
+  carry_files(tokenizer_folder, folder);
+}
+
 void save_model(Model& model, const std::string& folder, const std::string& tokenizer_folder,
                 at::ScalarType store_dtype, int64_t max_shard_bytes, const WeightSource& weights) {
   ModelConfig config = model.config();

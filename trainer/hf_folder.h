@@ -27,6 +27,10 @@ void save_model(Model& model, const std::string& folder, const std::string& toke
                 at::ScalarType store_dtype, int64_t max_shard_bytes = int64_t{5} << 30,
                 const WeightSource& weights = {});
 
+// Copies generation_config.json and the tokenizer's files, and removes those of `folder` that the
+// source lacks.
+void carry_tokenizer(const std::string& tokenizer_folder, const std::string& folder);
+
 // A folder as it is; `org/name` looked up in a local Hugging Face cache (hub_cache_folder, "":
 // there is none); never the network. std::invalid_argument says where it looked.
 std::string resolve_model_folder(const std::string& name_or_path, const std::string& cache = "");

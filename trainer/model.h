@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "data/loader/batch.h"
 #include "parallel/parameter.h"
 #include "trainer/model_config.h"
+#include "trainer/step_noise.h"
 
 // A language model: from a Batch to hidden states and to log-probabilities at chosen positions. Knows its parameters'
 // Hugging Face names; nothing of training, files or ranks.
@@ -25,6 +27,18 @@ struct KvCache {
   int64_t capacity = 0;
 };
 
+// What of the activations backward computes again instead of keeping it. Results are the same
+// bits; kSelective keeps attention, which costs the most to do again, and repeats the rest of each
+// block.
+enum class Checkpointing { kOff, kBlock, kSelective };
+
+// Of each chosen position: log p(target), log sum exp of the logits, and their mean; [N] float32.
+struct TokenStatistics {
+  at::Tensor log_probs, log_z, mean_logit;
+};
+
+struct LinearLayer;  // trainer/models/linear_layer.h
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -33,6 +47,15 @@ class Model {
   // All of them, each once (a tied head is the embedding), in a fixed order; addresses stay valid.
   virtual std::vector<Parameter*> parameters() = 0;
 
+  // The matrices inside the blocks, by the names of their weights: what an adapter can be put on.
+  virtual std::vector<LinearLayer*> linear_layers() = 0;
+
+  // What makes the forwards of one training step random: dropout of adapters, noise on embeddings.
+  // Absent, as at first: nothing is.
+  virtual void set_noise(std::optional<StepNoise> noise) = 0;
+
+  virtual void set_checkpointing(Checkpointing mode) = 0;
+
   // [T, H]: after the last norm. Attention is causal within each document.
   virtual at::Tensor hidden(const Batch& batch) = 0;
   // The same when document d of the batch continues the sequence of caches[d]: attends to it, appends to it. No gradient.
@@ -40,6 +63,9 @@ class Model {
   virtual at::Tensor hidden(const Batch& batch, std::span<KvCache* const> caches) = 0;
   // hidden_NH -> [N] float32: log p(targets_N | hidden) with softmax in float32; [N, V] never exists at once.
   virtual at::Tensor log_probs(const at::Tensor& hidden_NH, const at::Tensor& targets_N) = 0;
+  // The same with what label smoothing and z-loss need besides.
+  virtual TokenStatistics token_statistics(const at::Tensor& hidden_NH,
+                                           const at::Tensor& targets_N) = 0;
   // hidden_NH -> [N, V] float32. For generation and scoring; no gradient.
   virtual at::Tensor logits(const at::Tensor& hidden_NH) = 0;
 

@@ -31,6 +31,7 @@ Trainer::Trainer(Parts parts, Options options)
     : parts_(std::move(parts)), options_(std::move(options)) {
   if (parts_.batches.steps_per_epoch < 1)
     throw std::invalid_argument("trainer: the data hold no step");
+  if (!parts_.eval_objective) parts_.eval_objective = parts_.objective;
 }
 
 StepStats Trainer::step() {
@@ -38,11 +39,13 @@ StepStats Trainer::step() {
   const Counts counts = count(batches);
   // The loss stays on the device: no host wait per micro-batch.
   at::Tensor loss = at::zeros({}, parts_.mesh.device());
+  parts_.model.set_noise(noise());
   for (const Batch& batch : batches) {
-    const at::Tensor share = loss_of(batch) / static_cast<double>(counts.targets);
+    const at::Tensor share = loss_of(parts_.objective, batch) / static_cast<double>(counts.targets);
     backward(share);
     loss += share.detach();
   }
+  parts_.model.set_noise(std::nullopt);
   parts_.sharding.reduce_gradients();
   const double norm = measure_gradients();
   const double factor = clip_factor(norm, options_.max_grad_norm);
@@ -52,6 +55,12 @@ StepStats Trainer::step() {
   const bool applied = counts.targets > 0 && parts_.optimizer.update_if_finite(norm, factor, rate);
   parts_.sharding.gather_parameters();
   return finish_step(loss, norm, rate, counts, applied);
+}
+
+StepNoise Trainer::noise() const {
+  return {.seed = options_.seed,
+          .step = progress_.step,
+          .neftune_alpha = options_.neftune_noise_alpha};
 }
 
 Trainer::Counts Trainer::count(const std::vector<Batch>& batches) {
@@ -64,10 +73,10 @@ Trainer::Counts Trainer::count(const std::vector<Batch>& batches) {
   return {.targets = counts[0], .tokens = counts[1]};
 }
 
-at::Tensor Trainer::loss_of(const Batch& batch) {
+at::Tensor Trainer::loss_of(const Objective& objective, const Batch& batch) {
   const at::Device device = parts_.mesh.device();
   if (batch.num_targets == 0) return at::zeros({}, device);
-  return parts_.objective(parts_.model, batch.to(device)).sum;
+  return objective(parts_.model, batch.to(device)).sum;
 }
 
 double Trainer::measure_gradients() {
@@ -108,7 +117,7 @@ double Trainer::evaluate() {
   int64_t targets = 0;
   for (int64_t i = 0; i < source.steps_per_epoch; ++i) {
     const std::vector<Batch> batches = source.next();
-    for (const Batch& batch : batches) sum += loss_of(batch);
+    for (const Batch& batch : batches) sum += loss_of(parts_.eval_objective, batch);
     targets += count(batches).targets;
   }
   parts_.mesh.dp().all_reduce(sum, Reduce::kSum);

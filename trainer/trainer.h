@@ -32,6 +32,8 @@ struct TrainConfig {
   int64_t save_steps = 500;
   int64_t save_total_limit = 2;
   std::string resume_from_checkpoint = "auto";
+  double neftune_noise_alpha = 0;
+  std::string gradient_checkpointing = "false";
 };
 
 template <class V>
@@ -54,6 +56,13 @@ void fields(V& v, TrainConfig& c) {
   v("save_total_limit", c.save_total_limit, "checkpoints that are kept; 0: all", at_least(0));
   v("resume_from_checkpoint", c.resume_from_checkpoint,
     "auto: the newest complete one in output_dir; never; or a folder");
+  v("neftune_noise_alpha", c.neftune_noise_alpha,
+    "noise on the embeddings while training: uniform, alpha / sqrt(length x width); 0: none",
+    at_least(0));
+  v("gradient_checkpointing", c.gradient_checkpointing,
+    "activations that backward computes again: false: none; true: of whole blocks; selective: all "
+    "but attention's",
+    one_of({"false", "true", "selective"}));
 }
 
 struct StepStats {
@@ -80,12 +89,15 @@ class Trainer {
     BatchSource batches;
     std::optional<BatchSource> eval_batches = std::nullopt;  // rows in order, each once an epoch
     Metrics& metrics;
+    Objective eval_objective = {};  // empty: the objective itself
   };
   struct Options {
     TrainConfig train = {};
     ScheduleConfig schedule = {};
     double learning_rate = 0;  // peak
     double max_grad_norm = 1;
+    uint64_t seed = 0;               // of dropout and noise
+    double neftune_noise_alpha = 0;  // 0: none
     std::string output_dir = {};   // "": nothing is saved or resumed
     std::string fingerprint = {};  // of what must not change within a run: a checkpoint of another
                                    // one is refused
@@ -117,8 +129,9 @@ class Trainer {
     int64_t steps = 0, tokens = 0;
   };
 
+  StepNoise noise() const;
   Counts count(const std::vector<Batch>& batches);
-  at::Tensor loss_of(const Batch& batch);
+  at::Tensor loss_of(const Objective& objective, const Batch& batch);
   double measure_gradients();
   StepStats finish_step(at::Tensor loss, double norm, double learning_rate, Counts counts,
                         bool applied);

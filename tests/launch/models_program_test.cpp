@@ -145,7 +145,7 @@ TEST_F(ModelVerbs, EvalPrintsATableAndJson) {
 
 // The whole way as a Python user sees it, where transformers is installed.
 TEST_F(ModelVerbs, ExportsWhatTransformersReadsWithTheSameLogits) {
-  if (run_program("python3 -c 'import transformers, torch, safetensors'").code != 0) {
+  if (!python_has("transformers, torch, safetensors")) {
     GTEST_SKIP() << "NOT RUN: transformers is not installed";
   }
   ASSERT_EQ(
@@ -161,7 +161,7 @@ with torch.no_grad():
     logits = model(torch.tensor([[3, 4, 5, 6, 7, 8, 9]])).logits[0]
 assert (logits - load_file(sys.argv[2])["0"]).abs().max() < 1e-4
 )");
-  const ProgramResult check = run_program("python3 " + script + " " + (folder_ / "out") + " " +
+  const ProgramResult check = run_program(test_python() + " " + script + " " + (folder_ / "out") + " " +
                                           (folder_ / "l.safetensors"));
   EXPECT_EQ(check.code, 0) << check.output;
 }

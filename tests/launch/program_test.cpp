@@ -78,6 +78,33 @@ TEST_F(Program, RefusesBadDataWithItsLine) {
   EXPECT_THAT(result.output, HasSubstr("train.jsonl:65"));
 }
 
+TEST_F(Program, TrainsAnAdapterResumesMergesAndGenerates) {
+  // A base with weights of its own: a run of one step.
+  const std::string base = folder_ + "/base";
+  EXPECT_EQ(run_lathe("train " + small_config() + " max_steps=1 output_dir=" + base).code, 0);
+  const std::string train = "train " + small_config() + " model.from_scratch=false model_name_or_path=" + base +
+                            " lora_r=2 lora_dropout=0.1 modules_to_save=norm learning_rate=0.01 ";
+  const auto adapter = [](const std::string& run) { return read(run + "/adapter_model.safetensors"); };
+  const ProgramResult whole = run_lathe(train + "output_dir=" + folder_ + "/whole");
+  EXPECT_EQ(whole.code, 0) << whole.output;
+  EXPECT_THAT(whole.output, HasSubstr("in adapters"));
+  EXPECT_FALSE(fs::exists(folder_ + "/whole/model.safetensors"));
+  EXPECT_EQ(run_lathe(train + "resume_from_checkpoint=" + folder_ + "/whole/checkpoint-2 output_dir=" + folder_ + "/resumed").code, 0);
+  EXPECT_EQ(adapter(folder_ + "/resumed"), adapter(folder_ + "/whole"));
+
+  const ProgramResult merged = run_lathe("export " + folder_ + "/whole --merge --output " + folder_ + "/merged");
+  EXPECT_EQ(merged.code, 0) << merged.output;
+  EXPECT_THAT(merged.output, HasSubstr("largest error of a logit"));
+  const std::string ask = " --max-new-tokens 8 --dtype fp32 --prompt 'What do 2 adults'";
+  const ProgramResult with = run_lathe("generate --model " + base + " --adapter " + folder_ + "/whole" + ask);
+  EXPECT_EQ(with.code, 0) << with.output;
+  EXPECT_EQ(with.output, run_lathe("generate --model " + folder_ + "/merged" + ask).output);
+
+  EXPECT_EQ(run_lathe("export " + folder_ + "/whole/checkpoint-4 --output " + folder_ + "/exported").code, 0);
+  EXPECT_EQ(adapter(folder_ + "/exported"), adapter(folder_ + "/whole"));
+  EXPECT_EQ(run_lathe("export " + base + " --merge --output " + folder_ + "/none").code, 64);
+}
+
 TEST_F(Program, TrainsEvaluatesSavesAndExports) {
   const std::string config = small_config();
   const ProgramResult train = run_lathe("train " + config);

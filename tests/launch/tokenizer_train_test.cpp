@@ -29,16 +29,10 @@ assert Tokenizer.from_file(ours).encode(lines).ids == reference.encode(lines).id
 print("equal", len(got["merges"]))
 )";
 
-// LATHE_TEST_PYTHON names another interpreter than python3.
-std::string python() {
-  const char* named = std::getenv("LATHE_TEST_PYTHON");
-  return named ? named : "python3";
-}
-
 TEST(TokenizerTrain, EqualsTheReferenceOnRealText) {
   if (!have_shared("data/text")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
-  if (run_program(python() + " -c 'import tokenizers'").code != 0) {
-    GTEST_SKIP() << "NOT RUN: no tokenizers wheel for " << python();
+  if (!python_has("tokenizers")) {
+    GTEST_SKIP() << "NOT RUN: no tokenizers wheel for " << test_python();
   }
   TestFolder folder;
   write_text(folder / "compare.py", kCompare);
@@ -48,7 +42,7 @@ TEST(TokenizerTrain, EqualsTheReferenceOnRealText) {
         "tokenizer train --vocab-size 3000 --special-token '<s>' --special-token '</s>' --input " +
         text + " --output " + folder.path());
     ASSERT_EQ(trained.code, 0) << trained.output;
-    const ProgramResult compared = run_program(python() + " " + folder / "compare.py" + " " +
+    const ProgramResult compared = run_program(test_python() + " " + folder / "compare.py" + " " +
                                                folder / "tokenizer.json" + " " + text + " 3000");
     EXPECT_EQ(compared.code, 0) << name;
     EXPECT_THAT(compared.output, HasSubstr("equal 2742")) << name;

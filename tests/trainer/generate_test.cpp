@@ -308,7 +308,7 @@ TEST_F(Generate, NamesTheRequestAtFault) {
   EXPECT_THAT(refusal({.prompt = {40}, .options = {}}), HasSubstr("request 1: the id 40"));
   EXPECT_THAT(refusal({.prompt = {-1}, .options = {}}), HasSubstr("the id -1"));
   EXPECT_THAT(refusal({.prompt = std::vector<int64_t>(65, 1), .options = {}}),
-              HasSubstr("65 tokens but max_position_embeddings is 64"));
+              HasSubstr("65 tokens but the model reads no more than 64"));
   EXPECT_THAT(refusal({.prompt = {1}, .options = {.temperature = -1}}),
               HasSubstr("request 1: temperature"));
   EXPECT_THAT(refusal({.prompt = {1}, .options = {}, .samples = 0}), HasSubstr("samples"));

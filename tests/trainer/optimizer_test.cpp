@@ -154,7 +154,7 @@ TEST(Optimizer, RefusesWhatItCanNotDoByName) {
   Mesh mesh(solo_group(), {});
   Weights weights;
   const auto sharding = make_sharding(0, weights.all(), mesh);
-  EXPECT_THROW(make_optimizer({.optim = "sgd"}, *sharding), std::invalid_argument);
+  EXPECT_THROW(make_optimizer({.optim = "adam"}, *sharding), std::invalid_argument);
   Weights half(at::kHalf);
   const auto half_sharding = make_sharding(0, half.all(), mesh);
   EXPECT_THROW(make_optimizer({}, *half_sharding), std::invalid_argument);

@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/shared.h"
 #include "tests/tiny.h"
+#include "trainer/hf_folder.h"
+#include "trainer/lora.h"
 #include "trainer/safetensors.h"
 #include "trainer/trainer.h"
 
@@ -14,8 +17,16 @@
 namespace lathe {
 namespace {
 
-constexpr const char* kFixture = "fixtures/train/llama";
 constexpr int64_t kRowsPerStep = 4;
+
+// A trajectory of the reference, and the model that it begins with. With an adapter only that is
+// trained.
+struct Fixture {
+  std::string name, model;
+  bool adapter = false;
+
+  std::string path(const std::string& file) const { return shared_path(name) + "/" + file; }
+};
 
 std::map<std::string, at::Tensor> read_tensors(const std::string& path) {
   const SafetensorsFile file(path);
@@ -35,8 +46,8 @@ struct Row {
 };
 
 // [step][row of the step].
-std::vector<std::vector<Row>> read_rows() {
-  const auto tensors = read_tensors(shared_path(kFixture) + "/batches.safetensors");
+std::vector<std::vector<Row>> read_rows(const Fixture& fixture) {
+  const auto tensors = read_tensors(fixture.path("batches.safetensors"));
   const at::Tensor ids = tensors.at("input_ids"), mask = tensors.at("attention_mask"),
                    labels = tensors.at("labels");
   const int64_t length = ids.size(3);
@@ -52,14 +63,8 @@ std::vector<std::vector<Row>> read_rows() {
   return steps;
 }
 
-std::unique_ptr<Model> load() {
-  const std::string folder = shared_path("fixtures/models/llama");
-  std::unique_ptr<Model> model = make_model(read_model_config(folder), at::kFloat, at::kCPU);
-  const auto weights = read_tensors(folder + "/model.safetensors");
-  const at::NoGradGuard no_grad;
-  for (Parameter* parameter : model->parameters())
-    parameter->value.copy_(weights.at(parameter->name));
-  return model;
+std::unique_ptr<Model> load(const Fixture& fixture) {
+  return load_model(shared_path("fixtures/models/" + fixture.model), at::kFloat, at::kCPU);
 }
 
 double worst(const at::Tensor& a, const at::Tensor& b) {
@@ -92,16 +97,49 @@ BatchSource source_of(const std::vector<std::vector<Row>>& steps, int micro_batc
           .rows_per_epoch = kRowsPerStep * static_cast<int64_t>(steps.size())};
 }
 
-void expect_reference(Mesh& mesh, const std::vector<std::vector<Row>>& steps, int micro_batches,
-                      int zero) {
-  const auto expected = read_json(shared_path(kFixture) + "/expected.json");
-  const auto& h = expected["hyperparameters"];
-  const auto after_step3 = read_tensors(shared_path(kFixture) + "/weights_after_step3.safetensors");
-  const auto final_weights = read_tensors(shared_path(kFixture) + "/weights_final.safetensors");
-  const auto moments = read_tensors(shared_path(kFixture) + "/optimizer_final.safetensors");
+// Weights after the fourth and the last step, by the parameters' names.
+std::map<std::string, at::Tensor> expected_weights(const Fixture& fixture, int step) {
+  if (!fixture.adapter) {
+    return read_tensors(
+        fixture.path(step == 3 ? "weights_after_step3.safetensors" : "weights_final.safetensors"));
+  }
+  std::map<std::string, at::Tensor> result;
+  if (step == 3) return result;
+  for (const auto& [name, tensor] :
+       read_tensors(fixture.path("final_adapter/adapter_model.safetensors"))) {
+    result[name.substr(std::string("base_model.model.").size())] = tensor;
+  }
+  return result;
+}
 
-  const std::unique_ptr<Model> model = load();
-  const auto sharding = make_sharding(zero, model->parameters(), mesh);
+void expect_moments(const Fixture& fixture, Optimizer& optimizer) {
+  const std::string path = fixture.path("optimizer_final.safetensors");
+  if (!std::filesystem::exists(path)) return;
+  const auto moments = read_tensors(path);
+  int compared = 0;
+  for (const StateSlice& slice : optimizer.state()) {
+    if (slice.name.starts_with("master/")) continue;
+    std::string name = slice.name;
+    name[name.find('/')] = '.';
+    const at::Tensor whole = moments.at(name).flatten();
+    EXPECT_LT(
+        worst(slice.values, whole.slice(0, slice.offset, slice.offset + slice.values.numel())),
+        5e-5)
+        << name;
+    ++compared;
+  }
+  EXPECT_GE(compared, 2);
+}
+
+void expect_reference(const Fixture& fixture, Mesh& mesh,
+                      const std::vector<std::vector<Row>>& steps, int micro_batches, int zero) {
+  const auto expected = read_json(fixture.path("expected.json"));
+  const auto& h = expected["hyperparameters"];
+  const std::unique_ptr<Model> model = load(fixture);
+  std::optional<Lora> lora;
+  if (fixture.adapter) lora.emplace(Lora::read(*model, fixture.path("initial_adapter"), true));
+  const std::vector<Parameter*> parameters = lora ? lora->parameters() : model->parameters();
+  const auto sharding = make_sharding(zero, parameters, mesh);
   const auto optimizer = make_optimizer({.learning_rate = h["peak_lr"],
                                          .weight_decay = h["weight_decay"],
                                          .adam_beta1 = h["betas"][0],
@@ -131,38 +169,42 @@ void expect_reference(Mesh& mesh, const std::vector<std::vector<Row>>& steps, in
     EXPECT_DOUBLE_EQ(stats.learning_rate, reference["lr"].get<double>());
     EXPECT_EQ(stats.num_targets, reference["valid_tokens"].get<int64_t>());
     if (reference["step"] != 3 && reference["step"] != 11) continue;
-    const auto& weights = reference["step"] == 3 ? after_step3 : final_weights;
-    for (Parameter* parameter : model->parameters()) {
+    const auto weights = expected_weights(fixture, reference["step"]);
+    size_t compared = 0;
+    for (const Parameter* parameter : parameters) {
+      if (!parameter->trained || weights.empty()) continue;
       EXPECT_LT(worst(parameter->value, weights.at(parameter->name)), 5e-5) << parameter->name;
+      ++compared;
     }
+    EXPECT_EQ(compared, weights.size());
   }
-  int compared = 0;
-  for (const StateSlice& slice : optimizer->state()) {
-    if (slice.name.starts_with("master/")) continue;
-    std::string name = slice.name;
-    name[name.find('/')] = '.';
-    const at::Tensor whole = moments.at(name).flatten();
-    EXPECT_LT(
-        worst(slice.values, whole.slice(0, slice.offset, slice.offset + slice.values.numel())),
-        5e-5)
-        << name;
-    ++compared;
-  }
-  EXPECT_GE(compared, 2);
+  expect_moments(fixture, *optimizer);
 }
 
-TEST(Trajectory, EqualsTheReferenceHoweverAStepIsSplit) {
-  if (!have_shared(kFixture)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
-  const auto steps = read_rows();
+void expect_reference_however_split(const Fixture& fixture) {
+  const auto steps = read_rows(fixture);
   ASSERT_EQ(steps.size(), 12u);
   for (const int zero : {0, 1}) {
     for (const auto& [ranks, micro_batches] : {std::pair(1, 1), std::pair(1, 2), std::pair(1, 4),
                                                std::pair(2, 1), std::pair(2, 2), std::pair(4, 1)}) {
-      SCOPED_TRACE(testing::Message()
-                   << ranks << " ranks, " << micro_batches << " micro-batches, zero " << zero);
-      on_ranks(ranks, [&](Mesh& mesh) { expect_reference(mesh, steps, micro_batches, zero); });
+      SCOPED_TRACE(testing::Message() << fixture.name << ": " << ranks << " ranks, "
+                                      << micro_batches << " micro-batches, zero " << zero);
+      on_ranks(ranks,
+               [&](Mesh& mesh) { expect_reference(fixture, mesh, steps, micro_batches, zero); });
     }
   }
+}
+
+TEST(Trajectory, EqualsTheReferenceHoweverAStepIsSplit) {
+  if (!have_shared("fixtures/train")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  expect_reference_however_split({"fixtures/train/llama", "llama"});
+  expect_reference_however_split({"fixtures/train/qwen3", "qwen3"});
+}
+
+TEST(Trajectory, OfAnAdapterEqualsTheReferenceHoweverAStepIsSplit) {
+  if (!have_shared("fixtures/lora")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  expect_reference_however_split({"fixtures/lora/llama/train_lora", "llama", true});
+  expect_reference_however_split({"fixtures/lora/llama/train_dora", "llama", true});
 }
 
 }  // namespace

@@ -42,11 +42,26 @@ void add_rows(at::Tensor& grad_VH, const at::Tensor& tokens_T, const at::Tensor&
   }
 }
 
+void copy_trained_rows(Parameter& table) {
+  table.value.detach().index_copy_(0, table.row_ids,
+                                   table.rows->value.detach().to(table.value.scalar_type()));
+}
+
+// Of the tokens that are trained rows, each to its row.
+void add_to_trained_rows(Parameter& table, const at::Tensor& tokens_T, const at::Tensor& dy_TH) {
+  const at::Tensor found_TN = tokens_T.unsqueeze(1).eq(table.row_ids.unsqueeze(0));
+  const at::Tensor places = found_TN.nonzero();  // (token, row), in the order of the tokens
+  add_rows(gradient_sum(*table.rows), places.select(1, 1).contiguous(),
+           dy_TH.index_select(0, places.select(1, 0)));
+}
+
 struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& table_VH,
+  // The leaf is an input only so that the graph exists.
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& table_VH, const at::Tensor&,
                             const at::Tensor& tokens_T, Parameter* table) {
     ctx->save_for_backward({tokens_T});
     ctx->saved_data["table"] = reinterpret_cast<int64_t>(table);
+    if (table->rows != nullptr) copy_trained_rows(*table);
     return table_VH.index_select(0, tokens_T);
   }
 
@@ -54,8 +69,10 @@ struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
     auto& table = *reinterpret_cast<Parameter*>(ctx->saved_data["table"].toInt());
     if (table.trained) {
       add_rows(gradient_sum(table), ctx->get_saved_variables()[0], dy[0].contiguous());
+    } else if (table.rows != nullptr) {
+      add_to_trained_rows(table, ctx->get_saved_variables()[0], dy[0].contiguous());
     }
-    return {at::Tensor(), at::Tensor(), at::Tensor()};
+    return {at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -76,7 +93,8 @@ void check_tokens(const at::Tensor& tokens_T, int64_t vocabulary) {
 at::Tensor embedding(const at::Tensor& tokens_T, Parameter& table_VH) {
   const at::Tensor tokens = tokens_T.contiguous();
   check_tokens(tokens, table_VH.value.size(0));
-  return EmbeddingFunction::apply(table_VH.value, tokens, &table_VH);
+  const Parameter& leaf = table_VH.rows != nullptr ? *table_VH.rows : table_VH;
+  return EmbeddingFunction::apply(table_VH.value, leaf.value, tokens, &table_VH);
 }
 
 }  // namespace lathe

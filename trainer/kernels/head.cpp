@@ -71,12 +71,14 @@ void uncap_gradient(at::Tensor& dlogits, const at::Tensor& capped, double softca
 }
 
 struct HeadFunction : torch::autograd::Function<HeadFunction> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden_NH, const at::Tensor&,
-                            const at::Tensor& targets_N, Parameter* weight, HeadOptions options) {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& hidden_NH,
+                               const at::Tensor&, const at::Tensor& targets_N, Parameter* weight,
+                               HeadOptions options, bool with_mean) {
     const bool rows = use_rows(hidden_NH, options.path);
     const int64_t num_rows = hidden_NH.size(0);
     const auto wide = hidden_NH.options().dtype(accumulate_type(hidden_NH.scalar_type()));
     at::Tensor picked_N = at::empty({num_rows}, wide), lse_N = at::empty({num_rows}, wide);
+    at::Tensor mean_N = with_mean ? at::empty({num_rows}, wide) : at::Tensor();
     variable_list saved{hidden_NH, targets_N, lse_N};
     int64_t kept_bytes = 0;
     const at::Tensor operand = product_operand(weight->value);
@@ -86,6 +88,7 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
       cap_logits(logits_CV, options.softcap, options.path);
       at::Tensor picked = picked_N.slice(0, begin, end), lse = lse_N.slice(0, begin, end);
       (rows ? pick_rows : pick_plain)(logits_CV, targets_N.slice(0, begin, end), picked, lse);
+      if (with_mean) mean_N.slice(0, begin, end).copy_(logits_CV.mean(1, false, mean_N.scalar_type()));
       kept_bytes += static_cast<int64_t>(logits_CV.nbytes());
       if (kept_bytes <= options.keep_bytes) saved.push_back(logits_CV);
     }
@@ -95,7 +98,8 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
     ctx->saved_data["chunk_rows"] = options.chunk_rows;
     ctx->saved_data["softcap"] = options.softcap;
     ctx->saved_data["hidden"] = hidden_NH.requires_grad();
-    return picked_N;
+    ctx->set_materialize_grads(false);
+    return with_mean ? variable_list{picked_N, lse_N, mean_N} : variable_list{picked_N, lse_N};
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list dy) {
@@ -106,7 +110,10 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
     const double softcap = ctx->saved_data["softcap"].toDouble();
     const auto pick_backward = rows ? pick_backward_rows : pick_backward_plain;
     const int64_t chunk_rows = ctx->saved_data["chunk_rows"].toInt(), num_rows = hidden_NH.size(0);
-    const at::Tensor dpicked_N = dy[0].contiguous();
+    // With p the softmax: dlogits = dpicked (onehot - p) + dlse p + dmean / V.
+    const bool with_lse = dy[1].defined(), with_mean = dy.size() > 2 && dy[2].defined();
+    at::Tensor dpicked_N = dy[0].defined() ? dy[0].contiguous() : at::zeros_like(lse_N);
+    if (with_lse) dpicked_N = dpicked_N - dy[1];
     const bool hidden_needs = ctx->saved_data["hidden"].toBool();
     at::Tensor dhidden_NH = hidden_needs ? at::empty_like(hidden_NH) : at::Tensor();
     at::Tensor scratch_CV;
@@ -125,11 +132,23 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
       at::Tensor dlogits = apart ? scratch_CV.slice(0, 0, end - begin) : logits;
       pick_backward(dlogits, logits, lse_N.slice(0, begin, end), dpicked_N.slice(0, begin, end),
                     targets_N.slice(0, begin, end));
+      if (with_lse) {
+        dlogits.scatter_add_(1, targets_N.slice(0, begin, end).unsqueeze(1),
+                             dy[1].slice(0, begin, end).unsqueeze(1).to(dlogits.scalar_type()));
+      }
+      if (with_mean) {
+        const double vocabulary = static_cast<double>(dlogits.size(1));
+        dlogits.add_((dy[2].slice(0, begin, end) / vocabulary).unsqueeze(1));
+      }
       uncap_gradient(dlogits, logits, softcap, rows);
-      if (weight.trained) add_outer(gradient_sum(weight), dlogits, hidden);
+      if (weight.trained) {
+        add_outer(gradient_sum(weight), dlogits, hidden);
+      } else if (weight.rows != nullptr) {
+        add_outer(gradient_sum(*weight.rows), dlogits.index_select(1, weight.row_ids), hidden);
+      }
       if (hidden_needs) dhidden_NH.slice(0, begin, end).copy_(product_back(dlogits, operand));
     }
-    return {dhidden_NH, {}, {}, {}, {}};
+    return {dhidden_NH, {}, {}, {}, {}, {}};
   }
 };
 
@@ -150,11 +169,18 @@ void cap_logits(at::Tensor& logits, double softcap, Path path) {
   });
 }
 
-at::Tensor head_log_probs(const at::Tensor& hidden_NH, Parameter& weight_VH,
-                          const at::Tensor& targets_N, const HeadOptions& options) {
+HeadOutputs head_outputs(const at::Tensor& hidden_NH, Parameter& weight_VH,
+                         const at::Tensor& targets_N, const HeadOptions& options, bool with_mean) {
   const at::Tensor targets = targets_N.contiguous();
   check_tokens(targets, weight_VH.value.size(0));
-  return HeadFunction::apply(hidden_NH.contiguous(), weight_VH.value, targets, &weight_VH, options);
+  const variable_list out = HeadFunction::apply(hidden_NH.contiguous(), weight_VH.value, targets,
+                                                &weight_VH, options, with_mean);
+  return {out[0], out[1], with_mean ? out[2] : at::Tensor()};
+}
+
+at::Tensor head_log_probs(const at::Tensor& hidden_NH, Parameter& weight_VH,
+                          const at::Tensor& targets_N, const HeadOptions& options) {
+  return head_outputs(hidden_NH, weight_VH, targets_N, options, false).log_probs;
 }
 
 }  // namespace lathe

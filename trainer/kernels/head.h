@@ -21,6 +21,15 @@ struct HeadOptions {
 // logits -> softcap * tanh(logits / softcap), in place.
 void cap_logits(at::Tensor& logits, double softcap, Path path = Path::kBest);
 
+// [N] float32 each. mean_logit, over the vocabulary, only where it was asked for.
+struct HeadOutputs {
+  at::Tensor log_probs, log_z, mean_logit;
+};
+
+// log softmax at the targets, log sum exp of the logits, and their mean if with_mean.
+HeadOutputs head_outputs(const at::Tensor& hidden_NH, Parameter& weight_VH,
+                         const at::Tensor& targets_N, const HeadOptions& options, bool with_mean);
+
 // hidden_NH, targets_N int64 -> [N] float32: log softmax(hidden W^T)[target]
 at::Tensor head_log_probs(const at::Tensor& hidden_NH, Parameter& weight_VH,
                           const at::Tensor& targets_N, const HeadOptions& options = {});

@@ -1,5 +1,7 @@
 #include "trainer/kernels/linear.h"
 
+#include <algorithm>
+
 #include "trainer/kernels/product.h"
 
 namespace lathe {
@@ -24,11 +26,19 @@ void add_weight_gradients(const LinearWeights& weights, const at::Tensor& dy_TO,
   }
 }
 
-// The weights are inputs of the graph only so that it exists when x itself needs no gradient.
+bool any_trained(const std::vector<LinearWeights>& weights) {
+  return std::ranges::any_of(weights, [](const LinearWeights& w) {
+    return w.weight->trained || (w.bias != nullptr && w.bias->trained);
+  });
+}
+
+// The weights are inputs of the graph only so that it exists when x itself needs no gradient. x is
+// kept for their gradients: frozen ones keep nothing.
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& x_TI, at::TensorList leaves,
                                const std::vector<LinearWeights>& weights) {
-    ctx->save_for_backward({x_TI});
+    ctx->save_for_backward({any_trained(weights) ? x_TI : at::Tensor()});
+    ctx->saved_data["type"] = x_TI.scalar_type();
     ctx->set_materialize_grads(false);
     ctx->saved_data["num_leaves"] = static_cast<int64_t>(leaves.size());
     ctx->saved_data["x"] = x_TI.requires_grad();
@@ -60,7 +70,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
       if (x_needs) dx_TI = product_back(dy[i], weight_OI(weights), dx_TI);
     }
     variable_list gradients(ctx->saved_data["num_leaves"].toInt() + 2);
-    if (dx_TI.defined()) gradients[0] = dx_TI.to(x_TI.scalar_type());
+    if (dx_TI.defined()) gradients[0] = dx_TI.to(ctx->saved_data["type"].toScalarType());
     return gradients;
   }
 };

@@ -26,10 +26,15 @@ at::Tensor attend_cached(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const
   return attention_over_past(q_TQD, documents.cu_seqlens, past, scoring);
 }
 
-std::vector<at::Tensor> products(const at::Tensor& x_TH, std::vector<LinearLayer>& layers) {
+std::vector<at::Tensor> products(const at::Tensor& x_TH, std::vector<LinearLayer>& layers,
+                                 const at::Tensor& keys_T) {
   std::vector<LinearWeights> weights;
   for (LinearLayer& layer : layers) weights.push_back(layer.weights());
-  return linears(x_TH, weights);
+  std::vector<at::Tensor> outputs = linears(x_TH, weights);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    outputs[i] = layers[i].adapted(x_TH, outputs[i], keys_T);
+  }
+  return outputs;
 }
 
 at::Tensor normed(std::optional<NormLayer>& norm, const at::Tensor& x_TO) {
@@ -46,31 +51,73 @@ at::Tensor turned(const at::Tensor& x_TND, Rotation rotation, const Documents& d
 
 }  // namespace
 
-at::Tensor SelfAttention::operator()(const at::Tensor& x_TH, const Documents& documents,
-                                     int64_t layer) {
-  std::vector<at::Tensor> parts = products(x_TH, qkv);
+Heads SelfAttention::heads(const at::Tensor& x_TH, const Documents& documents) {
+  std::vector<at::Tensor> parts = products(x_TH, qkv, documents.keys_T);
   if (parts.size() == 1) {
     const int64_t KD = num_kv_heads * head_dim, QD = parts[0].size(1) - 2 * KD;
     parts = parts[0].split_with_sizes({QD, KD, KD}, 1);
   }
-  const auto heads = [&](const at::Tensor& x_TO) {
+  const auto by_head = [&](const at::Tensor& x_TO) {
     return x_TO.view({x_TO.size(0), x_TO.size(1) / head_dim, head_dim});
   };
-  const at::Tensor q_TQD = turned(heads(normed(q_norm, parts[0])), rotation, documents);
-  const at::Tensor k_TKD = turned(heads(normed(k_norm, parts[1])), rotation, documents);
-  const at::Tensor v_TKD = heads(parts[2]);
+  return {.q_TQD = turned(by_head(normed(q_norm, parts[0])), rotation, documents),
+          .k_TKD = turned(by_head(normed(k_norm, parts[1])), rotation, documents),
+          .v_TKD = by_head(parts[2])};
+}
+
+at::Tensor SelfAttention::attend(const Heads& heads, const Documents& documents, int64_t layer) {
+  const auto& [q_TQD, k_TKD, v_TKD] = heads;
   const at::Tensor out_TQD =
       documents.caches.empty()
           ? lathe::attention(q_TQD, k_TKD, v_TKD, documents.cu_seqlens, scoring)
           : attend_cached(q_TQD, k_TKD, v_TKD, documents, layer, scoring);
-  return o(out_TQD.flatten(1));
+  return out_TQD.flatten(1);
 }
 
-at::Tensor Mlp::operator()(const at::Tensor& x_TH) {
-  std::vector<at::Tensor> parts = products(x_TH, up);
+at::Tensor Mlp::operator()(const at::Tensor& x_TH, const at::Tensor& keys_T) {
+  std::vector<at::Tensor> parts = products(x_TH, up, keys_T);
   if (gated && parts.size() == 1) parts = parts[0].chunk(2, 1);
-  if (activation == Activation::kSilu) return down(swiglu(parts[0], parts.at(1)));
-  return down(gated ? geglu(parts[0], parts[1]) : lathe::gelu(parts[0]));
+  if (activation == Activation::kSilu) return down(swiglu(parts[0], parts.at(1)), keys_T);
+  return down(gated ? geglu(parts[0], parts[1]) : lathe::gelu(parts[0]), keys_T);
+}
+
+at::Tensor Residual::add_and_norm(NormLayer* norm) {
+  if (!delta_TH.defined()) return norm != nullptr ? (*norm)(x_TH) : x_TH;
+  if (norm == nullptr) return x_TH = x_TH + delta_TH;
+  const AddedAndNormed next = norm->add(x_TH, delta_TH);
+  x_TH = next.sum_TH;
+  return next.normed_TH;
+}
+
+Heads Block::begin(Residual& residual, const Documents& documents) {
+  return attention.heads(residual.add_and_norm(before_attention), documents);
+}
+
+at::Tensor Block::attend(const Heads& heads, const Documents& documents, int64_t layer) {
+  return attention.attend(heads, documents, layer);
+}
+
+void Block::finish(Residual& residual, const at::Tensor& attended, const Documents& documents,
+                   std::vector<Routing>* routings) {
+  const auto after = [](std::optional<NormLayer>& norm, const at::Tensor& y_TH) {
+    return norm ? (*norm)(y_TH) : y_TH;
+  };
+  residual.delta_TH = after(after_attention, attention.o(attended, documents.keys_T));
+  const at::Tensor x_TH = residual.add_and_norm(before_mlp);
+  residual.delta_TH = after(after_mlp, experts ? (*experts)(x_TH, documents.keys_T, routings)
+                                               : mlp(x_TH, documents.keys_T));
+}
+
+void Block::list_linears(std::vector<LinearLayer*>& into) {
+  for (LinearLayer& layer : attention.qkv) into.push_back(&layer);
+  into.push_back(&attention.o);
+  if (!experts) return mlp.list_linears(into);
+  for (Mlp& expert : experts->experts) expert.list_linears(into);
+}
+
+void Mlp::list_linears(std::vector<LinearLayer*>& into) {
+  for (LinearLayer& layer : up) into.push_back(&layer);
+  into.push_back(&down);
 }
 
 void Mlp::list(std::vector<Parameter*>& into) {

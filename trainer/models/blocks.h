@@ -17,9 +17,14 @@ enum class Rotation { kGlobal, kLocal, kNone };
 
 // What attention needs to know of the micro-batch besides the tokens.
 struct Documents {
-  const std::vector<int64_t>& cu_seqlens;
+  std::vector<int64_t> cu_seqlens;
   RotaryAngles angles, local_angles;
   std::span<KvCache* const> caches;  // one per document, or empty
+  at::Tensor keys_T;                 // of a training step's tokens (trainer/kernels/noise.h)
+};
+
+struct Heads {
+  at::Tensor q_TQD, k_TKD, v_TKD;
 };
 
 struct SelfAttention {
@@ -31,7 +36,10 @@ struct SelfAttention {
   // Over each head when they are [D], over the whole projection when they are longer.
   std::optional<NormLayer> q_norm, k_norm;
 
-  at::Tensor operator()(const at::Tensor& x_TH, const Documents& documents, int64_t layer);
+  // Queries and keys turned by their positions.
+  Heads heads(const at::Tensor& x_TH, const Documents& documents);
+  // [T, Q D]: before the output matrix.
+  at::Tensor attend(const Heads& heads, const Documents& documents, int64_t layer);
 };
 
 enum class Activation { kSilu, kGeluTanh };
@@ -43,8 +51,21 @@ struct Mlp {
   std::vector<LinearLayer> up;  // gate and up apart, or one that gives both, gate first
   LinearLayer down;
 
-  at::Tensor operator()(const at::Tensor& x_TH);
+  at::Tensor operator()(const at::Tensor& x_TH, const at::Tensor& keys_T);
   void list(std::vector<Parameter*>& into);
+  void list_linears(std::vector<LinearLayer*>& into);
+};
+
+// The residual stream x and what the last part wants added to it: they travel apart, so that each
+// addition is one pass with the norm that follows it. delta may be undefined: nothing.
+struct Residual {
+  at::Tensor x_TH, delta_TH;
+
+  // x += delta; returns the norm of x, or x itself without one.
+  at::Tensor add_and_norm(NormLayer* norm);
+  at::Tensor add_and_norm(std::optional<NormLayer>& norm) {
+    return add_and_norm(norm ? &*norm : nullptr);
+  }
 };
 
 // What a router decided for each token of a micro-batch.
@@ -65,7 +86,8 @@ struct Experts {
   std::vector<Mlp> experts;
 
   // Appends to `routings` unless it is null.
-  at::Tensor operator()(const at::Tensor& x_TH, std::vector<Routing>* routings);
+  at::Tensor operator()(const at::Tensor& x_TH, const at::Tensor& keys_T,
+                        std::vector<Routing>* routings);
   void list(std::vector<Parameter*>& into);
 };
 
@@ -82,10 +104,14 @@ struct Block {
   Mlp mlp;
   std::optional<Experts> experts;  // in the place of the MLP
 
-  at::Tensor feed_forward(const at::Tensor& x_TH, std::vector<Routing>* routings) {
-    return experts ? (*experts)(x_TH, routings) : mlp(x_TH);
-  }
+  // The three parts of the block's forward, cut where checkpointing cuts.
+  Heads begin(Residual& residual, const Documents& documents);
+  at::Tensor attend(const Heads& heads, const Documents& documents, int64_t layer);
+  void finish(Residual& residual, const at::Tensor& attended, const Documents& documents,
+              std::vector<Routing>* routings = nullptr);
+
   void list(std::vector<Parameter*>& into);
+  void list_linears(std::vector<LinearLayer*>& into);
 };
 
 }  // namespace lathe

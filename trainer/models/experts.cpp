@@ -50,7 +50,8 @@ Sorted sort_by_expert(const at::Tensor& chosen_TA, int64_t num_experts) {
 
 }  // namespace
 
-at::Tensor Experts::operator()(const at::Tensor& x_TH, std::vector<Routing>* routings) {
+at::Tensor Experts::operator()(const at::Tensor& x_TH, const at::Tensor& keys_T,
+                               std::vector<Routing>* routings) {
   const at::Tensor probabilities_TE = RouterFunction::apply(x_TH, router.value, router).softmax(-1);
   auto [weights_TA, chosen_TA] = probabilities_TE.topk(per_token, -1);
   if (renormalise) weights_TA = weights_TA / weights_TA.sum(-1, /*keepdim=*/true);
@@ -59,9 +60,12 @@ at::Tensor Experts::operator()(const at::Tensor& x_TH, std::vector<Routing>* rou
   const Sorted sorted = sort_by_expert(chosen_TA, static_cast<int64_t>(experts.size()));
   const std::vector<at::Tensor> inputs =
       x_TH.index_select(0, sorted.token).split_with_sizes(sorted.counts);
+  const std::vector<at::Tensor> keys =
+      keys_T.defined() ? keys_T.index_select(0, sorted.token).split_with_sizes(sorted.counts)
+                       : std::vector<at::Tensor>(experts.size());
   std::vector<at::Tensor> outputs;
   for (size_t e = 0; e < experts.size(); ++e) {
-    if (sorted.counts[e] > 0) outputs.push_back(experts[e](inputs[e]));
+    if (sorted.counts[e] > 0) outputs.push_back(experts[e](inputs[e], keys[e]));
   }
   if (outputs.empty()) return x_TH * weights_TA.sum();  // no token: nothing, with a gradient of 0
   const at::Tensor said_TAH =

@@ -1,20 +1,48 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 
-#include "trainer/kernels/linear.h"
+#include "trainer/kernels/lora.h"
 
-// A matrix of the model, with its bias where it has one. Not copied or moved once the model is
-// built: the graph and the Sharding hold the parameters' addresses.
+// A matrix of the model, with its bias where it has one, and the adapter that trainer/lora.h may
+// have put on it. Not copied or moved once the model is built: the graph and the Sharding hold the
+// parameters' addresses.
 namespace lathe {
+
+struct LinearAdapter {
+  Parameter a, b;                      // [r, in], [out, r]
+  std::optional<Parameter> magnitude;  // [out]: DoRA
+  double scale = 1, dropout = 0;
+  uint64_t stream = 0;  // of the dropout
+  bool enabled = true;
+
+  LoraWeights weights() {
+    return {&a, &b, magnitude ? &*magnitude : nullptr, scale, dropout, stream};
+  }
+};
 
 struct LinearLayer {
   Parameter weight;  // [out, in]
   std::optional<Parameter> bias;
   bool transposed = false;  // then the weight is [in, out]
+  std::unique_ptr<LinearAdapter> adapter = nullptr;
 
   LinearWeights weights() { return {&weight, bias ? &*bias : nullptr, transposed}; }
-  at::Tensor operator()(const at::Tensor& x_TI) { return linear(x_TI, weights()); }
+  // keys_T: the tokens' (trainer/kernels/noise.h), or undefined.
+  at::Tensor operator()(const at::Tensor& x_TI, const at::Tensor& keys_T) {
+    return adapted(x_TI, linear(x_TI, weights()), keys_T);
+  }
+  // The layer's output, with what the adapter adds to it; y_TO may be overwritten.
+  at::Tensor adapted(const at::Tensor& x_TI, const at::Tensor& y_TO, const at::Tensor& keys_T) {
+    if (!adapter || !adapter->enabled) return y_TO;
+    return add_lora(x_TI, y_TO, weights(), adapter->weights(), keys_T);
+  }
+  // The module's name, as Hugging Face has it.
+  std::string name() const {
+    return weight.name.substr(0, weight.name.size() - std::string_view(".weight").size());
+  }
+  // Without the adapter's: those are no weights of the model's folder.
   void list(std::vector<Parameter*>& into) {
     into.push_back(&weight);
     if (bias) into.push_back(&*bias);

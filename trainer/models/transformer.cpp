@@ -1,8 +1,13 @@
 #include "trainer/models/transformer.h"
 
+#include <cmath>
+
 #include "trainer/kernels/embedding.h"
 #include "trainer/kernels/head.h"
+#include "trainer/kernels/noise.h"
 #include "trainer/kernels/product.h"
+#include "trainer/models/recompute.h"
+#include "trainer/philox.h"
 
 namespace lathe {
 namespace {
@@ -56,6 +61,20 @@ at::Tensor position_embedding(const at::Tensor& positions_T, int64_t limit, Para
   return embedding(positions_T, table_PH);
 }
 
+// alpha / sqrt(length x width) U(-1, 1), the length being each document's own.
+at::Tensor embedding_noise(const Batch& batch, const at::Tensor& keys_T, double alpha,
+                           const at::Tensor& x_TH) {
+  at::Tensor scale_T = at::empty({x_TH.size(0), 1}, at::kFloat);
+  for (size_t d = 0; d + 1 < batch.cu_seqlens.size(); ++d) {
+    const int64_t begin = batch.cu_seqlens[d], end = batch.cu_seqlens[d + 1];
+    const auto numbers = static_cast<double>((end - begin) * x_TH.size(1));
+    scale_T.slice(0, begin, end).fill_(alpha / std::sqrt(numbers));
+  }
+  return (uniform_noise(keys_T, hash_name("neftune"), x_TH.size(1)) *
+          scale_T.to(x_TH.device()))
+      .to(x_TH.scalar_type());
+}
+
 }  // namespace
 
 Transformer::Transformer(const ModelConfig& config, TransformerParts parts)
@@ -74,45 +93,57 @@ std::vector<Parameter*> Transformer::parameters() {
   return all;
 }
 
-// The residual stream x and what the last part wants added to it travel apart, so that each
-// addition is one pass with the norm that follows it.
+std::vector<LinearLayer*> Transformer::linear_layers() {
+  std::vector<LinearLayer*> all;
+  for (Block& block : parts_.blocks) block.list_linears(all);
+  return all;
+}
+
+void Transformer::set_checkpointing(Checkpointing mode) {
+  // What a router decided would be known only when it is too late to join the loss.
+  if (mode != Checkpointing::kOff && config_.output_router_logits) {
+    throw std::invalid_argument(
+        "gradient_checkpointing does not go with the balance loss of experts (output_router_logits "
+        "in the model's config.json); turn one of them off");
+  }
+  checkpointing_ = mode;
+}
+
 at::Tensor Transformer::run(const Batch& batch, const at::Tensor& positions_T,
                             const std::vector<int64_t>& lengths, std::span<KvCache* const> caches,
                             std::vector<at::Tensor>* states) {
   const auto angles = [&](std::optional<DocumentAngles>& of) {
     return of ? of->at(positions_T, batch.cu_seqlens, lengths) : RotaryAngles{};
   };
-  const Documents documents{batch.cu_seqlens, angles(rotary_), angles(local_rotary_), caches};
-  at::Tensor x_TH = scaled_embedding(batch.tokens, parts_), delta_TH;
+  // Owned by this function and by what backward will do again.
+  const auto documents = std::make_shared<const Documents>(
+      Documents{batch.cu_seqlens, angles(rotary_), angles(local_rotary_), caches,
+                noise_ && caches.empty() ? token_keys(batch, *noise_) : at::Tensor()});
+  Residual residual{scaled_embedding(batch.tokens, parts_), {}};
+  at::Tensor& x_TH = residual.x_TH;
   if (parts_.positions) {
     x_TH = x_TH + position_embedding(positions_T, longest(lengths), *parts_.positions);
   }
-  const auto add_and_norm = [&](NormLayer* norm) {
-    if (!delta_TH.defined()) return norm != nullptr ? (*norm)(x_TH) : x_TH;
-    if (norm == nullptr) return x_TH = x_TH + delta_TH;
-    const AddedAndNormed next = norm->add(x_TH, delta_TH);
-    x_TH = next.sum_TH;
-    return next.normed_TH;
-  };
-  const auto add_before = [&](std::optional<NormLayer>& norm) {
-    return add_and_norm(norm ? &*norm : nullptr);
-  };
-  const auto after = [](std::optional<NormLayer>& norm, const at::Tensor& y_TH) {
-    return norm ? (*norm)(y_TH) : y_TH;
-  };
+  if (documents->keys_T.defined() && noise_->neftune_alpha > 0) {
+    x_TH = x_TH + embedding_noise(batch, documents->keys_T, noise_->neftune_alpha, x_TH);
+  }
+  const bool again = at::GradMode::is_enabled() && states == nullptr;
   std::vector<Routing> routings;
   const bool balanced = config_.output_router_logits && caches.empty();
   int64_t layer = 0;
   for (Block& block : parts_.blocks) {
-    const at::Tensor attention_in_TH = add_before(block.before_attention);
+    if (again && checkpointing_ != Checkpointing::kOff) {
+      run_again_in_backward(block, residual, documents, layer++, checkpointing_);
+      continue;
+    }
+    const Heads heads = block.begin(residual, *documents);
     if (states != nullptr) states->push_back(x_TH);
-    delta_TH = after(block.after_attention, block.attention(attention_in_TH, documents, layer++));
-    delta_TH = after(block.after_mlp, block.feed_forward(add_before(block.before_mlp),
-                                                         balanced ? &routings : nullptr));
+    block.finish(residual, block.attend(heads, *documents, layer++), *documents,
+                 balanced ? &routings : nullptr);
   }
   const at::Tensor balance = balance_loss(routings);
   auxiliary_loss_ = balance.defined() ? config_.router_aux_loss_coef * balance : balance;
-  const at::Tensor normed_TH = add_and_norm(&parts_.norm);
+  const at::Tensor normed_TH = residual.add_and_norm(&parts_.norm);
   if (states != nullptr) states->insert(states->end(), {x_TH, normed_TH});
   return normed_TH;
 }
@@ -144,6 +175,13 @@ at::Tensor Transformer::hidden(const Batch& batch, std::span<KvCache* const> cac
 
 at::Tensor Transformer::log_probs(const at::Tensor& hidden_NH, const at::Tensor& targets_N) {
   return head_log_probs(hidden_NH, head(), targets_N, {.softcap = parts_.logit_softcap});
+}
+
+TokenStatistics Transformer::token_statistics(const at::Tensor& hidden_NH,
+                                              const at::Tensor& targets_N) {
+  const HeadOutputs out =
+      head_outputs(hidden_NH, head(), targets_N, {.softcap = parts_.logit_softcap}, true);
+  return {out.log_probs, out.log_z, out.mean_logit};
 }
 
 at::Tensor Transformer::logits(const at::Tensor& hidden_NH) {

@@ -16,9 +16,14 @@ class Transformer final : public Model {
 
   const ModelConfig& config() const override { return config_; }
   std::vector<Parameter*> parameters() override;
+  std::vector<LinearLayer*> linear_layers() override;
+  void set_noise(std::optional<StepNoise> noise) override { noise_ = noise; }
+  void set_checkpointing(Checkpointing mode) override;
   at::Tensor hidden(const Batch& batch) override;
   at::Tensor hidden(const Batch& batch, std::span<KvCache* const> caches) override;
   at::Tensor log_probs(const at::Tensor& hidden_NH, const at::Tensor& targets_N) override;
+  TokenStatistics token_statistics(const at::Tensor& hidden_NH,
+                                   const at::Tensor& targets_N) override;
   at::Tensor logits(const at::Tensor& hidden_NH) override;
   at::Tensor take_auxiliary_loss() override { return std::exchange(auxiliary_loss_, {}); }
 
@@ -35,6 +40,8 @@ class Transformer final : public Model {
   TransformerParts parts_;
   std::optional<DocumentAngles> rotary_, local_rotary_;
   at::Tensor auxiliary_loss_;
+  std::optional<StepNoise> noise_;
+  Checkpointing checkpointing_ = Checkpointing::kOff;
 };
 
 }  // namespace lathe

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "parallel/mesh.h"
+#include "recipes/run_config.h"
+#include "trainer/lora.h"
+#include "trainer/metrics.h"
+
+// The model that a recipe trains, whole or by adapters, as the config says. Keep it as long as the
+// Sharding that its parameters went to.
+namespace lathe {
+
+struct TrainedModel {
+  std::unique_ptr<Model> model;
+  std::optional<Lora> lora;  // absent: the weights themselves are trained
+  std::string base;          // the folder that the weights come from
+
+  std::vector<Parameter*> parameters() { return lora ? lora->parameters() : model->parameters(); }
+  std::unique_ptr<Sharding> shard(const RunConfig& config, Mesh& mesh);
+  // With the rates of LoRA+, where those are asked for.
+  static OptimizerConfig optimizer_config(const RunConfig& config);
+  // The run's result: a Hugging Face folder, or a PEFT adapter with the tokenizer beside it.
+  void save(const std::string& folder, const std::string& tokenizer_folder);
+};
+
+TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh);
+// What is trained of it, where that is not everything.
+void say_trained(TrainedModel& trained, Metrics& metrics);
+
+}  // namespace lathe
