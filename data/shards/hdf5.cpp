@@ -39,8 +39,9 @@ void write_attribute(hid_t at, const char* name, hid_t type, const void* value) 
 }  // namespace
 
 Quiet::Quiet() {
-  // HDF5's clean-up at exit complains of what damaged files made it leave open. Every handle here is
-  // closed by its owner, so there is nothing to clean up. Only the first call, before H5open, counts.
+  // HDF5's clean-up at exit complains of what damaged files made it leave open. Every handle here
+  // is closed by its owner, so there is nothing to clean up. Only the first call, before H5open,
+  // counts.
   H5dont_atexit();
   H5Eget_auto2(H5E_DEFAULT, &print_, &data_);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
@@ -122,14 +123,15 @@ Range find_range(hid_t dataset, uint64_t file_bytes, const std::string& what) {
   const Handle type(H5Dget_type(dataset), H5Tclose, what);
   const Handle space(H5Dget_space(dataset), H5Sclose, what);
   const Handle creation(H5Dget_create_plist(dataset), H5Pclose, what);
-  const bool plain = H5Tget_class(type) == H5T_INTEGER && H5Tget_sign(type) == H5T_SGN_NONE &&
-                     (H5Tget_order(type) == H5T_ORDER_LE || H5Tget_size(type) == 1) &&
+  const bool number = (H5Tget_class(type) == H5T_INTEGER && H5Tget_sign(type) == H5T_SGN_NONE) ||
+                      H5Tequal(type, H5T_IEEE_F32LE) > 0;
+  const bool plain = number && (H5Tget_order(type) == H5T_ORDER_LE || H5Tget_size(type) == 1) &&
                      H5Sget_simple_extent_ndims(space) == 1 &&
                      H5Pget_layout(creation) == H5D_CONTIGUOUS &&
                      H5Pget_external_count(creation) == 0;
   if (!plain)
-    throw std::runtime_error(what +
-                             ": is not a contiguous list of unsigned little-endian integers");
+    throw std::runtime_error(
+        what + ": is not a contiguous list of little-endian numbers, unsigned or float32");
   Range range;
   hsize_t count = 0;
   check(H5Sget_simple_extent_dims(space, &count, nullptr), what);

@@ -189,7 +189,8 @@ ShardWriter::ShardWriter(std::string path, ShardInfo info, std::vector<std::stri
   parts_->info = std::move(info);
   parts_->columns.resize(columns.size());
   for (size_t c = 0; c < columns.size(); ++c) parts_->columns[c].name = std::move(columns[c]);
-  for (std::string& name : scalars) parts_->scalars.emplace_back(std::move(name), std::vector<float>());
+  for (std::string& name : scalars)
+    parts_->scalars.emplace_back(std::move(name), std::vector<float>());
 }
 
 ShardWriter::~ShardWriter() = default;
