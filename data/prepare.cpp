@@ -123,7 +123,8 @@ class Preparation {
   PrepareReport& report() { return journal_.report; }
 
   void settle_format() {
-    if (is_chat(journal_.shape)) format_.emplace(tokenizer_, options_.chat_template, options_.roles_to_train);
+    if (is_chat(journal_.shape))
+      format_.emplace(tokenizer_, options_.chat_template, options_.roles_to_train);
   }
 
   // All files must have one shape; the first with a record decides.

@@ -20,15 +20,16 @@ constexpr std::streamsize kMostBytes = 16 << 20;
 struct Column {
   std::string_view theirs, ours;
 };
-constexpr std::array kAlpacaColumns{Column{"prompt", "instruction"}, Column{"query", "input"},
-                                    Column{"response", "output"},    Column{"history", "history"},
-                                    Column{"system", "system"},      Column{"tools", "tools"},
-                                    Column{"chosen", "chosen"},      Column{"rejected", "rejected"},
-                                    Column{"kto_tag", "kto_tag"}};
-constexpr std::array kShareGptColumns{
-    Column{"messages", "conversations"}, Column{"system", "system"},
-    Column{"tools", "tools"},            Column{"chosen", "chosen"},
-    Column{"rejected", "rejected"},      Column{"kto_tag", "kto_tag"}};
+constexpr std::array kAlpacaColumns{
+    Column{"prompt", "instruction"}, Column{"query", "input"},       Column{"response", "output"},
+    Column{"history", "history"},    Column{"system", "system"},     Column{"tools", "tools"},
+    Column{"chosen", "chosen"},      Column{"rejected", "rejected"}, Column{"kto_tag", "kto_tag"}};
+constexpr std::array kShareGptColumns{Column{"messages", "conversations"},
+                                      Column{"system", "system"},
+                                      Column{"tools", "tools"},
+                                      Column{"chosen", "chosen"},
+                                      Column{"rejected", "rejected"},
+                                      Column{"kto_tag", "kto_tag"}};
 
 std::string info_path(const std::string& folder) { return folder + "/dataset_info.json"; }
 
@@ -76,8 +77,7 @@ void take_columns(const std::map<std::string, std::string>& theirs,
     const auto* column =
         std::find_if(table.begin(), table.end(),
                      [&wanted = name](const Column& c) { return c.theirs == wanted; });
-    if (column == table.end())
-      refuse(place, fmt::format("columns.{}: is not read", name));
+    if (column == table.end()) refuse(place, fmt::format("columns.{}: is not read", name));
     reading.columns[std::string(column->ours)] = file_key;
   }
 }

@@ -130,7 +130,8 @@ RecordContent ranked_alpaca(const RecordView& record) {
 
 // ms-swift: a conversation that ends with the chosen answer, and what stands in its place.
 RecordContent swift_messages(const RecordView& record) {
-  Messages chosen = messages_of(record.at("messages", "a list of messages"), record.name("messages"));
+  Messages chosen =
+      messages_of(record.at("messages", "a list of messages"), record.name("messages"));
   add_system(record, chosen);
   if (const auto text = record.text_at("rejected_response")) {
     Messages prompt(chosen.begin(), chosen.end() - 1);

@@ -14,12 +14,27 @@ namespace {
 
 using namespace json_fields;
 
-constexpr std::array<std::string_view, 21> kKeys{
-    "text",       "messages",      "input_ids",    "labels",   "prompt",
-    "completion", "instruction",   "system",       "history",  "tools",
-    "documents",  "conversations", "conversation", "segments", "system_prompt",
-    "chosen",     "rejected",      "label",        "kto_tag",  "rejected_response",
-    "rejected_messages"};
+constexpr std::array<std::string_view, 21> kKeys{"text",
+                                                 "messages",
+                                                 "input_ids",
+                                                 "labels",
+                                                 "prompt",
+                                                 "completion",
+                                                 "instruction",
+                                                 "system",
+                                                 "history",
+                                                 "tools",
+                                                 "documents",
+                                                 "conversations",
+                                                 "conversation",
+                                                 "segments",
+                                                 "system_prompt",
+                                                 "chosen",
+                                                 "rejected",
+                                                 "label",
+                                                 "kto_tag",
+                                                 "rejected_response",
+                                                 "rejected_messages"};
 
 void check_column(const std::string& name) {
   std::vector<std::string_view> known(kKeys.begin(), kKeys.end());

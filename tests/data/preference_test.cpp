@@ -47,8 +47,10 @@ std::string chat_of(const AnswerRecord& answer) {
   std::string text;
   for (size_t i = 0; i < chat.conversation.messages.size(); ++i) {
     const Message& message = chat.conversation.messages[i];
-    text += (i == 0 ? "" : i == chat.prompt_messages ? " | " : ", ") + message.role + " " +
-            message.content;
+    text += (i == 0                      ? ""
+             : i == chat.prompt_messages ? " | "
+                                         : ", ") +
+            message.role + " " + message.content;
   }
   return text;
 }
@@ -91,9 +93,8 @@ TEST_F(PreferenceShapes, OtherToolsShapesAreRead) {
       pair(
           R"({"system": "s", "conversations": [{"from": "human", "value": "q"}], "chosen": {"from": "gpt", "value": "c"}, "rejected": {"from": "gpt", "value": "r"}})"),
       "system s, user q | assistant c", "system s, user q | assistant r");
-  expect_chats(
-      pair(R"({"instruction": "i", "input": "x", "chosen": "c", "rejected": "r"})"),
-      "user i\nx | assistant c", "user i\nx | assistant r");
+  expect_chats(pair(R"({"instruction": "i", "input": "x", "chosen": "c", "rejected": "r"})"),
+               "user i\nx | assistant c", "user i\nx | assistant r");
   const std::string messages =
       R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "c"}], )";
   expect_chats(pair(messages + R"("rejected_response": "r"})"), "user q | assistant c",
@@ -117,9 +118,8 @@ TEST_F(PreferenceShapes, UnpairedAnswersHaveALabel) {
       unpaired(
           R"({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "c"}], "kto_tag": 1})")
           .label);
-  EXPECT_EQ(
-      chat_of(unpaired(R"({"instruction": "i", "output": "o", "kto_tag": true})").answer),
-      "user i | assistant o");
+  EXPECT_EQ(chat_of(unpaired(R"({"instruction": "i", "output": "o", "kto_tag": true})").answer),
+            "user i | assistant o");
 }
 
 TEST_F(PreferenceShapes, FaultsNameTheField) {
@@ -146,8 +146,9 @@ struct RealFile {
 TEST_F(PreferenceShapes, RealFilesLoad) {
   if (!have_shared("data/preference")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   int num_files = 0;
-  for (const RealFile& expected : {RealFile{"dpo_en.json", true, 300}, RealFile{"dpo_zh.json", true, 300},
-                                   RealFile{"kto_en.json", false, 300}}) {
+  for (const RealFile& expected :
+       {RealFile{"dpo_en.json", true, 300}, RealFile{"dpo_zh.json", true, 300},
+        RealFile{"kto_en.json", false, 300}}) {
     CorpusFile file(shared_path(std::string("data/preference/") + expected.name));
     int64_t records = 0;
     for (auto record = file.next(); record; record = file.next(), ++records)
