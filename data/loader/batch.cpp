@@ -10,6 +10,8 @@ Batch Batch::to(at::Device device) const {
   moved.targets = targets.to(device);
   moved.weights = weights.to(device);
   moved.positions = positions.to(device);
+  if (preferences.reference_D.defined())
+    moved.preferences.reference_D = preferences.reference_D.to(device);
   return moved;
 }
 

@@ -11,6 +11,17 @@ namespace lathe {
 
 inline constexpr int64_t kIgnore = -100;  // "no target here", as in Hugging Face
 
+// What batches of preferences hold besides. Pair p is documents 2p (chosen) and 2p + 1 (rejected);
+// answers that are judged one by one (then there are labels) are documents of their own. P items.
+struct Preferences {
+  std::vector<int64_t> items;  // [P] numbers of the pairs (answers) over all data sets
+  std::vector<float> labels;   // [P] 1: a good answer, 0: not
+  at::Tensor reference_D;      // [D] float64: log-probabilities under the reference model
+  // Of the whole step, over all ranks: trained tokens of chosen answers for each pair, and the
+  // estimate of KTO's KL term.
+  double chosen_tokens = 0, kl = 0;
+};
+
 struct Batch {
   at::Tensor tokens;   // [T] int64
   at::Tensor targets;  // [T] int64: the token that position t predicts (the next of its document),
@@ -19,7 +30,9 @@ struct Batch {
   at::Tensor positions;  // [T] int64: restarts at 0 with every document
   std::vector<int64_t>
       cu_seqlens;  // [D+1], on the host: document d is tokens cu_seqlens[d] .. cu_seqlens[d+1]
-  int64_t num_targets = 0;
+  int64_t num_targets = 0;  // what the loss is a mean over: targets, or items of preferences
+  Preferences preferences;
+  std::vector<Batch> mismatched;  // none, or one: each prompt with the answer of another
 
   int64_t num_tokens() const { return tokens.numel(); }
   Batch to(at::Device device) const;

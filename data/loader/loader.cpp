@@ -57,6 +57,9 @@ class Steps {
       const int64_t first = std::min(end, state.row + micro_batch * options_.rows_per_micro_batch);
       const int64_t last = std::min(end, first + options_.rows_per_micro_batch);
       step.batches.push_back(make_rows(permutation, first, last));
+      if (options_.mismatched)
+        step.batches.back().mismatched = {
+            make_mismatched(permutation, state.row, end, first, last)};
     }
     step.after =
         end == rows_.count() ? LoaderState{state.epoch + 1, 0} : LoaderState{state.epoch, end};
@@ -64,13 +67,51 @@ class Steps {
   }
 
  private:
+  int64_t row_at(const Permutation& permutation, int64_t k) const {
+    return options_.shuffle ? static_cast<int64_t>(permutation(k)) : k;
+  }
+
   Batch make_rows(const Permutation& permutation, int64_t first, int64_t last) const {
     std::vector<int64_t> tokens, lengths;
     std::vector<uint8_t> mask;
+    Preferences preferences;
     for (int64_t k = first; k < last; ++k) {
-      const int64_t row = options_.shuffle ? static_cast<int64_t>(permutation(k)) : k;
+      const int64_t row = row_at(permutation, k);
       rows_.read(row, tokens, mask, lengths);
+      if (options_.preferences()) preferences.items.push_back(rows_.item(row));
+      if (!options_.label.empty()) preferences.labels.push_back(rows_.label(row));
     }
+    Batch batch = batch_of(tokens, mask, lengths);
+    if (options_.preferences()) batch.num_targets = std::ssize(preferences.items);
+    batch.preferences = std::move(preferences);
+    return batch;
+  }
+
+  // Rows [first, last) of the step [begin, end), each prompt with the answer of the row before.
+  Batch make_mismatched(const Permutation& permutation, int64_t begin, int64_t end, int64_t first,
+                        int64_t last) const {
+    std::vector<int64_t> tokens, lengths;
+    std::vector<uint8_t> mask;
+    for (int64_t k = first; k < last; ++k) {
+      std::vector<int64_t> prompt, answer, unused;
+      std::vector<uint8_t> prompt_mask, answer_mask;
+      rows_.read(row_at(permutation, k), prompt, prompt_mask, unused);
+      rows_.read(row_at(permutation, k == begin ? end - 1 : k - 1), answer, answer_mask, unused);
+      prompt.resize(std::find(prompt_mask.begin(), prompt_mask.end(), 1) - prompt_mask.begin());
+      const auto from = std::find(answer_mask.begin(), answer_mask.end(), 1) - answer_mask.begin();
+      prompt.insert(prompt.end(), answer.begin() + from, answer.end());
+      prompt_mask.resize(prompt.size() - (answer.size() - from));
+      prompt_mask.insert(prompt_mask.end(), answer_mask.begin() + from, answer_mask.end());
+      const auto length = std::min(std::ssize(prompt), options_.max_length);
+      tokens.insert(tokens.end(), prompt.begin(), prompt.begin() + length);
+      mask.insert(mask.end(), prompt_mask.begin(), prompt_mask.begin() + length);
+      lengths.push_back(length);
+    }
+    return batch_of(tokens, mask, lengths);
+  }
+
+  static Batch batch_of(const std::vector<int64_t>& tokens, const std::vector<uint8_t>& mask,
+                        const std::vector<int64_t>& lengths) {
     std::vector<DocumentView> documents;
     int64_t at = 0;
     for (const int64_t length : lengths) {

@@ -31,7 +31,14 @@ struct LoaderOptions {
   int64_t micro_batches = 1;         // per step and rank: gradient_accumulation_steps
   int rank = 0, size = 1;            // place on the dp axis
   int prefetch = 2;                  // steps made ahead on a thread; 0: none
-  std::string column = "sequence";
+  // What a row is made of: one column; or chosen and rejected, whole pairs, one a row.
+  std::vector<std::string> columns = {"sequence"};
+  // Preferences: the scalar that says whether an answer is good ("": none); rows are then whole
+  // documents, one a row. mismatched: also make, for each prompt of a step, a document of it and of
+  // the answer before it in the step (the first with the last).
+  std::string label;
+  bool mismatched = false;
+  bool preferences() const { return columns.size() > 1 || !label.empty(); }
 };
 
 struct LoaderState {

@@ -42,15 +42,18 @@ std::vector<int64_t> takes(int64_t n, double weight, uint64_t seed, uint64_t dat
 
 Rows::Rows(std::vector<std::shared_ptr<const Dataset>> datasets, const std::vector<double>& weights,
            const LoaderOptions& options)
-    : datasets_(std::move(datasets)), column_(options.column), max_length_(options.max_length) {
+    : datasets_(std::move(datasets)),
+      columns_(options.columns),
+      label_(options.label),
+      max_length_(options.max_length) {
   check_weights(weights, datasets_.size());
   for (size_t s = 0; s < datasets_.size(); ++s) {
     const std::vector<int64_t> times =
         takes(datasets_[s]->documents(), weights[s], options.seed, s);
     for (size_t d = 0; d < times.size(); ++d) {
-      if (times[d] == 0 || datasets_[s]->length(d, column_) == 0) continue;
-      documents_.insert(documents_.end(), times[d],
-                        {static_cast<int32_t>(s), static_cast<int64_t>(d)});
+      const Document document{static_cast<int32_t>(s), static_cast<int64_t>(d)};
+      if (times[d] == 0 || length(document) == 0) continue;
+      documents_.insert(documents_.end(), times[d], document);
     }
   }
   // Wrapped rows hold neighbours of this list: mixed once, or a row would hold one source only.
@@ -61,27 +64,57 @@ Rows::Rows(std::vector<std::shared_ptr<const Dataset>> datasets, const std::vect
     documents_.swap(mixed);
   }
   std::vector<int64_t> lengths;
-  for (const Document& d : documents_)
-    lengths.push_back(datasets_[d.dataset]->length(d.document, column_));
-  plan_ = plan_packing(lengths, options.max_length, options.packing);
+  for (const Document& d : documents_) lengths.push_back(length(d));
+  if (!options.preferences()) {
+    plan_ = plan_packing(lengths, options.max_length, options.packing);
+    return;
+  }
+  // Never split: what is compared is compared as a whole.
+  for (const int64_t whole : lengths) max_length_ = std::max(max_length_, whole);
+  plan_ = plan_packing(lengths, max_length_, Packing::kOff);
 }
 
-Rows::Place Rows::place(const Piece& piece) const {
+int64_t Rows::length(const Document& document) const {
+  int64_t sum = 0;
+  for (const std::string& column : columns_)
+    sum += datasets_[document.dataset]->length(document.document, column);
+  return sum;
+}
+
+int64_t Rows::item(int64_t r) const {
+  const Document& document = documents_[plan_.row(r).front().document];
+  int64_t before = 0;
+  for (int32_t s = 0; s < document.dataset; ++s) before += datasets_[s]->documents();
+  return before + document.document;
+}
+
+float Rows::label(int64_t r) const {
+  const Document& document = documents_[plan_.row(r).front().document];
+  const Dataset::Place at = datasets_[document.dataset]->place(document.document);
+  return at.shard->scalar(label_)[at.document];
+}
+
+Rows::Place Rows::place(const Piece& piece, const std::string& column) const {
   const Document& document = documents_[piece.document];
   const Dataset::Place at = datasets_[document.dataset]->place(document.document);
-  const int64_t begin = static_cast<int64_t>(at.shard->offsets(column_)[at.document]) + piece.begin;
-  return {at.shard, begin, begin + piece.length};
+  const auto offsets = at.shard->offsets(column);
+  const auto first = static_cast<int64_t>(offsets[at.document]);
+  if (columns_.size() > 1) return {at.shard, first, static_cast<int64_t>(offsets[at.document + 1])};
+  return {at.shard, first + piece.begin, first + piece.begin + piece.length};
 }
 
 void Rows::read(int64_t r, std::vector<int64_t>& tokens, std::vector<uint8_t>& mask,
                 std::vector<int64_t>& lengths) const {
   for (const Piece& piece : plan_.row(r)) {
-    const Place at = place(piece);
-    const size_t before = tokens.size();
-    tokens.resize(before + piece.length);
-    mask.resize(before + piece.length);
-    at.shard->read(column_, at.begin, at.end, tokens.data() + before, mask.data() + before);
-    lengths.push_back(piece.length);
+    for (const std::string& column : columns_) {
+      const Place at = place(piece, column);
+      const size_t before = tokens.size();
+      const int64_t length = at.end - at.begin;
+      tokens.resize(before + length);
+      mask.resize(before + length);
+      at.shard->read(column, at.begin, at.end, tokens.data() + before, mask.data() + before);
+      lengths.push_back(length);
+    }
   }
 }
 
@@ -89,14 +122,17 @@ int64_t Rows::count_targets() const {
   int64_t targets = 0;
   std::vector<uint8_t> mask;
   for (const Piece& piece : plan_.pieces) {
-    const Place at = place(piece);
-    if (at.shard->all_trained(column_)) {
-      targets += piece.length - 1;
-      continue;
+    for (const std::string& column : columns_) {
+      const Place at = place(piece, column);
+      if (at.begin == at.end) continue;
+      if (at.shard->all_trained(column)) {
+        targets += at.end - at.begin - 1;
+        continue;
+      }
+      mask.resize(at.end - at.begin);
+      at.shard->read(column, at.begin, at.end, nullptr, mask.data());
+      targets += std::count(mask.begin() + 1, mask.end(), uint8_t{1});
     }
-    mask.resize(piece.length);
-    at.shard->read(column_, at.begin, at.end, nullptr, mask.data());
-    targets += std::count(mask.begin() + 1, mask.end(), uint8_t{1});
   }
   return targets;
 }

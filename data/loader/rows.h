@@ -24,6 +24,9 @@ class Rows {
   void read(int64_t r, std::vector<int64_t>& tokens, std::vector<uint8_t>& mask,
             std::vector<int64_t>& lengths) const;
   int64_t count_targets() const;
+  // Of the document that row r begins with: its number over all data sets, and its label.
+  int64_t item(int64_t r) const;
+  float label(int64_t r) const;
 
  private:
   struct Document {
@@ -34,11 +37,13 @@ class Rows {
     const TokenShard* shard;
     int64_t begin, end;  // tokens of the shard's column
   };
-  Place place(const Piece& piece) const;
+  Place place(const Piece& piece, const std::string& column) const;
+  int64_t length(const Document& document) const;
 
   std::vector<std::shared_ptr<const Dataset>>
       datasets_;  // shared with whoever opened them (train and eval may be one)
-  std::string column_;
+  std::vector<std::string> columns_;
+  std::string label_;
   int64_t max_length_;
   std::vector<Document> documents_;
   PackingPlan plan_;
