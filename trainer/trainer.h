@@ -90,6 +90,8 @@ class Trainer {
     std::optional<BatchSource> eval_batches = std::nullopt;  // rows in order, each once an epoch
     Metrics& metrics;
     Objective eval_objective = {};  // empty: the objective itself
+    // What the objective measured besides, since it was last asked, after training or evaluation.
+    std::function<MetricRow(bool evaluation)> take_metrics = {};
   };
   struct Options {
     TrainConfig train = {};

@@ -17,6 +17,10 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+void append(MetricRow& row, const MetricRow& more) {
+  row.insert(row.end(), more.begin(), more.end());
+}
+
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 }  // namespace
@@ -76,16 +80,16 @@ void Trainer::note_skipped(const StepStats& stats) {
 
 void Trainer::log_step(const StepStats& stats) {
   const auto steps = static_cast<double>(window_.steps);
-  parts_.metrics.log_train(
-      progress_.step, total_steps(),
-      {{"epoch", epoch()},
-       {"loss", progress_.since_log.value()},
-       {"grad_norm", stats.grad_norm},
-       {"learning_rate", stats.learning_rate},
-       {"num_tokens", static_cast<double>(progress_.num_tokens)},
-       {"tokens_per_second", static_cast<double>(window_.tokens) / window_.seconds},
-       {"data_wait_seconds", window_.data_wait_seconds / steps},
-       {"step_seconds", window_.seconds / steps}});
+  MetricRow row{{"epoch", epoch()},
+                {"loss", progress_.since_log.value()},
+                {"grad_norm", stats.grad_norm},
+                {"learning_rate", stats.learning_rate},
+                {"num_tokens", static_cast<double>(progress_.num_tokens)},
+                {"tokens_per_second", static_cast<double>(window_.tokens) / window_.seconds},
+                {"data_wait_seconds", window_.data_wait_seconds / steps},
+                {"step_seconds", window_.seconds / steps}};
+  if (parts_.take_metrics) append(row, parts_.take_metrics(false));
+  parts_.metrics.log_train(progress_.step, total_steps(), row);
   progress_.since_log = {};
   window_ = {};
 }
@@ -95,14 +99,15 @@ void Trainer::log_evaluation() {
   const Clock::time_point start = Clock::now();
   const double loss = evaluate();
   const double seconds = seconds_since(start);
-  parts_.metrics.log_eval(progress_.step,
-                          {{"epoch", epoch()},
-                           {"eval_loss", loss},
-                           {"eval_runtime", seconds},
-                           {"eval_samples_per_second",
-                            static_cast<double>(parts_.eval_batches->rows_per_epoch) / seconds},
-                           {"eval_steps_per_second",
-                            static_cast<double>(parts_.eval_batches->steps_per_epoch) / seconds}});
+  MetricRow row{{"epoch", epoch()},
+                {"eval_loss", loss},
+                {"eval_runtime", seconds},
+                {"eval_samples_per_second",
+                 static_cast<double>(parts_.eval_batches->rows_per_epoch) / seconds},
+                {"eval_steps_per_second",
+                 static_cast<double>(parts_.eval_batches->steps_per_epoch) / seconds}};
+  if (parts_.take_metrics) append(row, parts_.take_metrics(true));
+  parts_.metrics.log_eval(progress_.step, row);
 }
 
 void Trainer::log_summary(double seconds, int64_t steps) {
