@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include "recipes/dpo.h"
 #include "recipes/language_model.h"
 #include "recipes/recipe.h"
 #include "trainer/nearest.h"
@@ -10,6 +11,8 @@ const std::vector<Recipe>& recipes() {
   static const std::vector<Recipe> table = {
       {"sft", "supervised fine-tuning on conversations, text or token ids", false, [](RunConfig&) {}, train_language_model},
       {"pretrain", "continued pre-training on plain text", false, pretrain_defaults, train_language_model},
+      {"dpo", "preference optimisation: dpo, ipo, simpo, orpo, kto and others, by pairs or single answers", false, dpo_defaults,
+       train_preferences},
       {"quickstart", "a tiny chat model from scratch on a generated domain, in three minutes", true, quickstart_defaults,
        run_quickstart},
   };

@@ -6,6 +6,7 @@
 
 #include "trainer/config.h"
 #include "trainer/lora_config.h"
+#include "trainer/objective/preference_config.h"
 #include "trainer/optimizer.h"
 #include "trainer/schedule.h"
 #include "trainer/trainer.h"
@@ -142,6 +143,7 @@ struct RunConfig {
   TrainConfig train;
   LossConfig loss;
   ParallelSection parallel;
+  PreferenceConfig dpo;
   LoraConfig lora;
   bool has_lora = false;  // the section is there
 };
@@ -158,6 +160,7 @@ void fields(V& v, RunConfig& c) {
   v("train", c.train, "how long, how much at once, what is kept");
   v("loss", c.loss, "what sft and pretrain minimise");
   v("parallel", c.parallel, "how the work is cut over ranks");
+  v("dpo", c.dpo, "what recipe dpo minimises");
   v("lora", c.lora, "low-rank adapters; absent: the weights themselves are trained", may_be_absent());
 }
 

@@ -1,0 +1,209 @@
+// Preference optimisation: pairs of a better and a worse answer, or single answers that are good or not.
+#include "recipes/dpo.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+
+#include "recipes/parts.h"
+#include "recipes/preference_batches.h"
+#include "recipes/run_record.h"
+#include "recipes/trained_model.h"
+#include "trainer/agree.h"
+#include "trainer/hf_folder.h"
+#include "trainer/trainer.h"
+
+namespace lathe {
+namespace {
+
+void check_data(const Datasets& datasets, bool unpaired) {
+  const std::string column = unpaired ? "answer" : "chosen";
+  for (const auto& dataset : datasets) {
+    for (const auto& shard : dataset->shards()) {
+      const auto columns = shard->columns();
+      if (std::find(columns.begin(), columns.end(), column) != columns.end()) continue;
+      throw std::invalid_argument(fmt::format(
+          "{}: holds the column {}, but dpo.loss_type asks for {}; see shape: preference and shape: unpaired",
+          dataset->folder(), columns.empty() ? "-" : columns[0],
+          unpaired ? "single answers with a label" : "pairs of a chosen and a rejected answer"));
+    }
+  }
+}
+
+LoaderOptions preference_options(LoaderOptions options, const PreferenceLoss& loss) {
+  options.packing = Packing::kOff;
+  options.columns = {"chosen", "rejected"};
+  if (!loss.is_unpaired()) return options;
+  options.columns = {"answer"};
+  options.label = "label";
+  options.mismatched = loss.needs_kl();
+  return options;
+}
+
+int64_t items_of(const Datasets& datasets) {
+  int64_t items = 0;
+  for (const auto& dataset : datasets) items += dataset->documents();
+  return items;
+}
+
+int64_t steps_needed(const TrainConfig& train, const Loader& loader) {
+  if (train.max_steps > 0) return std::min(train.max_steps, loader.steps_per_epoch());
+  const double steps = train.num_train_epochs * static_cast<double>(loader.steps_per_epoch());
+  return std::min(static_cast<int64_t>(std::ceil(steps)), loader.steps_per_epoch());
+}
+
+// Where policy and reference are the same model, the loss has a value that is known beforehand.
+void check_start(PreferenceLoss& loss, PreferenceSource& source, bool narrow, Metrics& metrics) {
+  if (!loss.has_start() || loss.config().use_weighting) return;
+  const at::NoGradGuard no_grad;
+  at::Tensor sums = at::zeros({2}, at::kDouble);
+  for (const Batch& batch : source.next()) {
+    if (batch.num_targets == 0) continue;
+    sums[0] += loss(source.policy, batch.to(source.mesh.device())).sum.cpu();
+    sums[1] += static_cast<double>(batch.num_targets);
+  }
+  source.loader.seek({});
+  sums = sums.to(source.mesh.device());
+  source.mesh.dp().all_reduce(sums, Reduce::kSum);
+  loss.take_metrics(source.mesh.dp(), true);
+  const double found = sums[0].item<double>() / sums[1].item<double>(), expected = loss.at_start();
+  const double tolerance = (narrow ? 0.1 : 2e-3) * std::max(1.0, expected);
+  if (std::abs(found - expected) <= tolerance) {
+    metrics.note(fmt::format("self-check: loss before the first step {:.6f}, expected {:.6f}", found, expected));
+    return;
+  }
+  throw std::runtime_error(fmt::format(
+      "dpo: the loss before the first step is {}, but where policy and reference are the same model it must be {}: the "
+      "reference's log-probabilities are not those of this model and these data; remove the cache's folder reference",
+      found, expected));
+}
+
+// The reference as a table made beforehand, or as a second model.
+struct Reference {
+  std::unique_ptr<Model> model;
+  std::unique_ptr<ReferenceLogProbs> train, eval;
+};
+
+std::unique_ptr<Model> load_reference(const RunConfig& config, Mesh& mesh) {
+  std::unique_ptr<Model> model;
+  const std::string& folder = config.dpo.ref_model_name_or_path;
+  if (folder.empty()) {
+    model = make_or_load_model(config, mesh.device());
+  } else {
+    model = load_model(resolve_model_folder(folder), compute_dtype(config.model.dtype, mesh.device()), mesh.device());
+  }
+  for (Parameter* parameter : model->parameters()) {
+    parameter->trained = false;
+    parameter->value.requires_grad_(false);
+  }
+  return model;
+}
+
+Reference make_reference(const RunConfig& config, const PreferenceLoss& loss, const std::string& cache_dir,
+                         const Datasets& train, const Datasets& eval, Loader& loader, Loader* eval_loader, Model& policy,
+                         Mesh& mesh, Metrics& metrics) {
+  Reference reference;
+  if (!loss.needs_reference()) return reference;
+  // Mismatched answers are others in every epoch, and LD-DPO's sums are not those that are kept.
+  const bool table = config.dpo.precompute_ref_log_probs && !loss.needs_kl() && config.dpo.ld_alpha == 1 &&
+                     !config.model.from_scratch;
+  const bool other = !config.dpo.ref_model_name_or_path.empty();
+  if (!table || other) reference.model = load_reference(config, mesh);
+  if (!table) return reference;
+  Model& model = other ? *reference.model : policy;
+  const std::string folder = other ? resolve_model_folder(config.dpo.ref_model_name_or_path) : config.model.model_name_or_path;
+  const auto make = [&](const Datasets& data, Loader& rows, int64_t steps) {
+    const std::string path =
+        reference_cache_path(config.data.cache_dir.empty() ? cache_dir : config.data.cache_dir, folder,
+                             model.parameters().front()->value.scalar_type(), data, mesh);
+    auto made = std::make_unique<ReferenceLogProbs>(path, items_of(data), loss.is_unpaired() ? 1 : 2, mesh);
+    made->complete(model, rows, steps, metrics);
+    return made;
+  };
+  reference.train = make(train, loader, steps_needed(config.train, loader));
+  if (eval_loader != nullptr) reference.eval = make(eval, *eval_loader, eval_loader->steps_per_epoch());
+  reference.model.reset();
+  return reference;
+}
+
+}  // namespace
+
+void dpo_defaults(RunConfig& config) {
+  config.optimizer.learning_rate = 1e-6;
+  config.data.packing = "false";
+}
+
+int train_preferences(RunContext run) {
+  const RunConfig& config = run.config;
+  Mesh mesh(std::move(run.world), mesh_shape(config.parallel));
+  Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "");
+  PreferenceLoss loss(config.dpo);
+
+  const std::string tokenizer_path = tokenizer_folder(config.model);
+  const Tokenizer tokenizer(tokenizer_path);
+  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics);
+  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics);
+  check_data(train, loss.is_unpaired());
+  check_data(eval, loss.is_unpaired());
+  Loader loader(train, source_weights(config.data.train), preference_options(loader_options(config, mesh), loss));
+  std::unique_ptr<Loader> eval_loader;
+  if (!eval.empty()) {
+    eval_loader = std::make_unique<Loader>(eval, source_weights(config.data.eval),
+                                           preference_options(eval_loader_options(config, mesh), loss));
+  }
+
+  TrainedModel trained = make_trained_model(config, mesh);
+  Model& policy = *trained.model;
+  const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
+  if (mesh.world().rank() == 0) {
+    write_run_record(config.output_dir, {.recipe = config.recipe,
+                                         .model_folder = config.model.model_name_or_path,
+                                         .tokenizer_folder = tokenizer_path,
+                                         .tokenizer_hash = tokenizer.hash(),
+                                         .seed = config.seed,
+                                         .ranks = mesh.world().size()});
+  }
+  const PackingReport report = loader.report();
+  metrics.note(fmt::format("data: {} {}, {} tokens ({} trained), {} steps an epoch", report.documents,
+                           loss.is_unpaired() ? "answers" : "pairs", report.tokens, report.targets, loader.steps_per_epoch()));
+  say_trained(trained, metrics);
+
+  const Reference reference =
+      make_reference(config, loss, run.cache_dir, train, eval, loader, eval_loader.get(), policy, mesh, metrics);
+  PreferenceSource source{mesh, loader, loss, policy, reference.train.get(), reference.model.get()};
+  std::optional<PreferenceSource> eval_source;
+  if (eval_loader) eval_source.emplace(PreferenceSource{mesh, *eval_loader, loss, policy, reference.eval.get(), reference.model.get()});
+  const bool narrow = policy.parameters().front()->value.scalar_type() != at::kFloat;
+  if (loss.needs_reference() && config.dpo.ref_model_name_or_path.empty()) check_start(loss, source, narrow, metrics);
+
+  Trainer trainer({.mesh = mesh,
+                   .model = policy,
+                   .objective = [&loss](Model& model, const Batch& batch) { return loss(model, batch); },
+                   .sharding = *sharding,
+                   .optimizer = *optimizer,
+                   .batches = batches_of(source),
+                   .eval_batches = eval_source ? std::optional(batches_of(*eval_source)) : std::nullopt,
+                   .metrics = metrics,
+                   .take_metrics = [&](bool evaluation) { return loss.take_metrics(mesh.dp(), evaluation); }},
+                  {.train = config.train,
+                   .schedule = config.schedule,
+                   .learning_rate = config.optimizer.learning_rate,
+                   .max_grad_norm = config.optimizer.max_grad_norm,
+                   .seed = static_cast<uint64_t>(config.seed),
+                   .neftune_noise_alpha = config.train.neftune_noise_alpha,
+                   .output_dir = config.output_dir,
+                   .fingerprint = run.fingerprint,
+                   .config = run.fingerprint,
+                   .stop_requested = &run.stop_requested});
+  if (trainer.run() == Trainer::End::kStopped) return 75;
+  if (optimizer->use_average()) sharding->gather_parameters();
+  if (mesh.world().rank() == 0) {
+    trained.save(config.output_dir, tokenizer_path);
+    metrics.note("model written to " + config.output_dir);
+  }
+  mesh.world().barrier();
+  return 0;
+}
+
+}  // namespace lathe

@@ -1,0 +1,73 @@
+#include "recipes/preference_batches.h"
+
+#include <algorithm>
+
+namespace lathe {
+namespace {
+
+// Trained tokens of every other document, which are the chosen ones of pairs.
+int64_t chosen_tokens(const Batch& batch) {
+  int64_t count = 0;
+  for (size_t d = 0; d + 1 < batch.cu_seqlens.size(); d += 2) {
+    const at::Tensor targets = batch.targets.slice(0, batch.cu_seqlens[d], batch.cu_seqlens[d + 1]);
+    count += (targets != kIgnore).sum().item<int64_t>();
+  }
+  return count;
+}
+
+}  // namespace
+
+std::vector<Batch> PreferenceSource::next() {
+  const at::NoGradGuard no_grad;
+  std::vector<Batch> batches = loader.next();
+  for (Batch& batch : batches) add_reference(batch);
+  add_step(batches);
+  for (Batch& batch : batches) batch.mismatched.clear();
+  return batches;
+}
+
+void PreferenceSource::add_reference(Batch& batch) const {
+  if (batch.num_targets == 0 || !loss.needs_reference()) return;
+  if (table != nullptr) {
+    batch.preferences.reference_D = table->of(batch);
+    return;
+  }
+  const PreferenceConfig& config = loss.config();
+  batch.preferences.reference_D =
+      sequence_log_probs(*reference, batch.to(mesh.device()), config.ld_alpha).counted_D.cpu();
+}
+
+// The sum of log-ratios of mismatched answers.
+double PreferenceSource::kl_of(const Batch& batch) const {
+  if (batch.mismatched.empty() || batch.mismatched[0].num_tokens() == 0) return 0;
+  const Batch mismatched = batch.mismatched[0].to(mesh.device());
+  at::Tensor sum = sequence_log_probs(policy, mismatched).sums_D.sum();
+  if (reference != nullptr) sum = sum - sequence_log_probs(*reference, mismatched).sums_D.sum();
+  return sum.item<double>();
+}
+
+void PreferenceSource::add_step(std::vector<Batch>& batches) const {
+  at::Tensor sums = at::zeros({3}, at::kDouble);
+  auto* const at = sums.mutable_data_ptr<double>();
+  for (const Batch& batch : batches) {
+    at[0] += static_cast<double>(batch.num_targets);
+    if (!loss.is_unpaired()) at[1] += static_cast<double>(chosen_tokens(batch));
+    if (loss.needs_kl()) at[2] += kl_of(batch);
+  }
+  sums = sums.to(mesh.device());
+  mesh.dp().all_reduce(sums, Reduce::kSum);
+  sums = sums.cpu();
+  const double items = std::max(1.0, sums[0].item<double>());
+  for (Batch& batch : batches) {
+    batch.preferences.chosen_tokens = sums[1].item<double>() / items;
+    batch.preferences.kl = std::max(0.0, sums[2].item<double>() / items);
+  }
+}
+
+BatchSource batches_of(PreferenceSource& source) {
+  BatchSource batches = batches_of(source.loader);
+  batches.next = [&source] { return source.next(); };
+  return batches;
+}
+
+}  // namespace lathe

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "data/loader/loader.h"
+#include "parallel/mesh.h"
+#include "recipes/reference_log_probs.h"
+#include "trainer/batch_source.h"
+#include "trainer/objective/preference.h"
+
+// A loader's batches of preferences, completed with what the loss asks for: the reference's log-probabilities, and what
+// only the whole step of all ranks can say (chosen tokens, KTO's KL term).
+namespace lathe {
+
+struct PreferenceSource {
+  Mesh& mesh;
+  Loader& loader;
+  const PreferenceLoss& loss;
+  Model& policy;
+  const ReferenceLogProbs* table = nullptr;  // else the model is asked, if there is one
+  Model* reference = nullptr;
+
+  std::vector<Batch> next();  // every rank calls it
+
+ private:
+  void add_reference(Batch& batch) const;
+  void add_step(std::vector<Batch>& batches) const;
+  double kl_of(const Batch& batch) const;
+};
+
+// source must outlive what is returned.
+BatchSource batches_of(PreferenceSource& source);
+
+}  // namespace lathe
