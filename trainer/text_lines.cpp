@@ -9,7 +9,7 @@ namespace lathe {
 
 void for_each_line(const std::string& path,
                    const std::function<void(std::string_view line)>& take) {
-  InputFile file(path);
+  InputFile file(path == "-" ? "/dev/stdin" : path);
   LineReader reader(file);
   while (const std::optional<std::string_view> line = reader.next()) {
     if (line->find_first_not_of(" \t\r") == std::string_view::npos) continue;
