@@ -52,9 +52,9 @@ RunConfig config_of(const std::string& run, const std::string& folder, const Lay
   return config;
 }
 
-void train(const RunConfig& config, int ranks) {
+void train(const RunConfig& config, int ranks, bool stopped = false) {
   std::filesystem::create_directories(config.output_dir);
-  const std::atomic<bool> stop = false;
+  const std::atomic<bool> stop = stopped;
   WorldOptions options;
   options.backend = "local";
   options.ranks = ranks;
@@ -65,7 +65,7 @@ void train(const RunConfig& config, int ranks) {
                                  .fingerprint = "",
                                  .cache_dir = config.data.cache_dir,
                                  .stop_requested = stop}),
-              0);
+              stopped ? 75 : 0);
   });
 }
 
@@ -158,6 +158,43 @@ TEST(Dpo, IdsAndMasksAreThoseOfTrl) {
     }
   }
   EXPECT_EQ(documents, 80);
+}
+
+TEST(Dpo, AStoppedRunGoesOnAsIfItHadNot) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  for (const std::string run : {"dpo", "kto"}) {
+    const TempFolder folder;
+    RunConfig config = config_of(run, folder.path(), {});
+    config.data.shuffle = true;
+    config.train.max_steps = 13;  // into the second epoch
+    config.train.save_steps = 100;
+    train(config, 1);
+    const std::string whole = read_file(config.output_dir + "/model.safetensors");
+    config.output_dir = folder.path() + "/stopped";
+    train(config, 1, /*stopped=*/true);
+    train(config, 1);
+    EXPECT_EQ(metrics_of(config).size(), 13U);
+    EXPECT_TRUE(read_file(config.output_dir + "/model.safetensors") == whole) << run;
+  }
+}
+
+TEST(Dpo, EvaluationHasTheMetricsToo) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  RunConfig config = config_of("dpo", folder.path(), {});
+  config.data.eval = config.data.train;
+  config.train.max_steps = 2;
+  train(config, 2);
+  std::ifstream in(config.output_dir + "/metrics.jsonl");
+  std::vector<nlohmann::json> rows;
+  for (std::string line; std::getline(in, line);) {
+    nlohmann::json row = nlohmann::json::parse(line);
+    if (row.contains("eval_loss")) rows.push_back(std::move(row));
+  }
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_NEAR(rows[0]["eval_loss"].get<double>(), 0.693147, 1e-5);
+  EXPECT_NEAR(rows[0]["eval_rewards/margins"].get<double>(), 0, 1e-4);
+  EXPECT_GT(rows[1]["eval_rewards/accuracies"].get<double>(), 0);
 }
 
 TEST(Dpo, AReferenceOfAnotherModelIsRefusedBeforeTheFirstStep) {
