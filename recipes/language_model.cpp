@@ -67,7 +67,7 @@ void say_match(const ExactMatch& before, const ExactMatch& after, Metrics& metri
 int train_language_model(RunContext run) {
   const RunConfig& config = run.config;
   Mesh mesh(std::move(run.world), mesh_shape(config.parallel));
-  Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "");
+  Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "", run.console);
 
   const std::string tokenizer_path = tokenizer_folder(config.model);
   const Tokenizer tokenizer(tokenizer_path);
