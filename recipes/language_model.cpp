@@ -5,6 +5,7 @@
 #include "data/tokenize/token_view.h"
 #include "recipes/exact_match.h"
 #include "recipes/parts.h"
+#include "recipes/report.h"
 #include "recipes/run_record.h"
 #include "recipes/trained_model.h"
 #include "trainer/trainer.h"
@@ -126,6 +127,11 @@ int train_language_model(RunContext run) {
   if (mesh.world().rank() == 0) {
     trained.save(config.output_dir, tokenizer_path);
     metrics.note("model written to " + config.output_dir);
+    try {
+      write_run_report(config.output_dir);
+    } catch (const std::exception& error) {  // the model is safe; a page is not worth a failed run
+      metrics.note(std::string("no report: ") + error.what());
+    }
   }
   mesh.world().barrier();
   return 0;
