@@ -41,7 +41,7 @@ std::vector<std::pair<std::string, std::string>> settings_of(const std::string& 
     const size_t indent = line.find_first_not_of(' '), colon = line.find(':');
     if (indent == std::string::npos || line[indent] == '#') continue;
     if (indent > 2 || line[indent] == '-' || colon == std::string::npos) {
-      if (!settings.empty()) settings.back().second += " " + trimmed(line);
+      if (!settings.empty()) settings.back().second.append(" ").append(trimmed(line));
       continue;
     }
     const std::string name = trimmed(line.substr(0, colon)),
