@@ -21,7 +21,8 @@ constexpr Entry kTable[] = {
     {"train", train_verb}, {"prepare", prepare_verb},   {"generate", generate_verb},
     {"chat", chat_verb},   {"score", score_verb},       {"eval", eval_verb},
     {"tokenize", tokenize_verb}, {"render", render_verb}, {"tokenizer", tokenizer_verb}, {"inspect", inspect_verb},
-    {"export", export_verb}, {"validate", validate_verb}, {"ls", ls_verb},
+    {"export", export_verb}, {"validate", validate_verb}, {"prove", prove_verb},
+    {"report", report_verb}, {"ls", ls_verb},
     {"cp", cp_verb},       {"env", env_verb},           {"schema", schema_verb},
 };
 static_assert(std::size(kTable) == std::size(kVerbs));

@@ -21,6 +21,8 @@ inline constexpr VerbText kVerbs[] = {
     {"inspect", "show examples with their mask, lengths and packing: lathe inspect CONFIG|DATASET"},
     {"export", "turn a checkpoint into a Hugging Face folder: lathe export CHECKPOINT --output DIR"},
     {"validate", "check a config, its files and its model, without training: lathe validate CONFIG.yaml"},
+    {"prove", "show that splits and a resume change nothing in your config: lathe prove CONFIG.yaml"},
+    {"report", "compare runs, as a table and a page of curves: lathe report RUN... [--output F.html]"},
     {"ls", "list recipes, golden configs and model families"},
     {"cp", "copy a golden config to start from: lathe cp NAME DEST.yaml"},
     {"env", "print versions and what this machine can do"},

@@ -5,6 +5,7 @@
 #include "data/tokenize/token_view.h"
 #include "recipes/exact_match.h"
 #include "recipes/parts.h"
+#include "recipes/report.h"
 #include "recipes/run_record.h"
 #include "recipes/trained_model.h"
 #include "trainer/trainer.h"
@@ -67,7 +68,7 @@ void say_match(const ExactMatch& before, const ExactMatch& after, Metrics& metri
 int train_language_model(RunContext run) {
   const RunConfig& config = run.config;
   Mesh mesh(std::move(run.world), mesh_shape(config.parallel));
-  Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "");
+  Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "", run.console);
 
   const std::string tokenizer_path = tokenizer_folder(config.model);
   const Tokenizer tokenizer(tokenizer_path);
@@ -126,6 +127,11 @@ int train_language_model(RunContext run) {
   if (mesh.world().rank() == 0) {
     trained.save(config.output_dir, tokenizer_path);
     metrics.note("model written to " + config.output_dir);
+    try {
+      write_run_report(config.output_dir);
+    } catch (const std::exception& error) {  // the model is safe; a page is not worth a failed run
+      metrics.note(std::string("no report: ") + error.what());
+    }
   }
   mesh.world().barrier();
   return 0;

@@ -18,6 +18,7 @@ struct RunContext {
   std::string fingerprint;  // of what must not change when a run is resumed
   std::string cache_dir;    // of the user, for prepared data
   const std::atomic<bool>& stop_requested;
+  bool console = true;  // print what happens
 };
 
 struct Recipe {
