@@ -25,6 +25,8 @@ class ReadFile {
   // object. That the file still has them is asked first; should it be cut between the question and
   // the use, the system sends SIGBUS (launch/signals.h). Thread-safe.
   const char* view(uint64_t offset, size_t size) const;
+  // The same for bytes that are read now, once: their pages are entered at one stroke.
+  const char* view_now(uint64_t offset, size_t size) const;
   // xxh64 of [begin, end).
   uint64_t hash(uint64_t begin, uint64_t end) const;
 

@@ -44,7 +44,7 @@ class VerifiedRange {
   }
 
  private:
-  static constexpr uint64_t kPieceBytes = 64 << 10;
+  static constexpr uint64_t kPieceBytes = 4096;
 
   bool checked(uint64_t block) const {
     return checked_[block / 64].load(std::memory_order_relaxed) >> (block % 64) & 1;
@@ -55,10 +55,13 @@ class VerifiedRange {
   template <typename Sink>
   void check_block(uint64_t block, uint64_t begin, uint64_t end, Sink& sink) const {
     const uint64_t first = block * kBlockBytes, last = std::min(bytes_, first + kBlockBytes);
-    const char* bytes = file_->view(offset_ + first, last - first);
+    const char* bytes = file_->view_now(offset_ + first, last - first);
     Hasher hasher;
     for (uint64_t at = first; at < last; at += kPieceBytes) {
       const uint64_t size = std::min(kPieceBytes, last - at);
+      // The processor's own fetching ahead stops at the end of a page.
+      for (uint64_t next = at + size; next < std::min(at + 2 * size, last); next += 64)
+        __builtin_prefetch(bytes + (next - first));
       hasher.add(bytes + (at - first), size);
       const uint64_t from = std::max(at, begin), to = std::min(at + size, end);
       if (from < to) sink(bytes + (from - first), to - from);
