@@ -7,7 +7,7 @@
 
 #include "recipes/parts.h"
 #include "recipes/preference_batches.h"
-#include "recipes/run_record.h"
+#include "recipes/run_frame.h"
 #include "recipes/trained_model.h"
 #include "trainer/agree.h"
 #include "trainer/hf_folder.h"
@@ -136,7 +136,7 @@ void dpo_defaults(RunConfig& config) {
 int train_preferences(RunContext run) {
   const RunConfig& config = run.config;
   Mesh mesh(std::move(run.world), mesh_shape(config.parallel));
-  Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "");
+  Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "", run.console);
   PreferenceLoss loss(config.dpo);
 
   const std::string tokenizer_path = tokenizer_folder(config.model);
@@ -156,14 +156,7 @@ int train_preferences(RunContext run) {
   Model& policy = *trained.model;
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
   const std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
-  if (mesh.world().rank() == 0) {
-    write_run_record(config.output_dir, {.recipe = config.recipe,
-                                         .model_folder = config.model.model_name_or_path,
-                                         .tokenizer_folder = tokenizer_path,
-                                         .tokenizer_hash = tokenizer.hash(),
-                                         .seed = config.seed,
-                                         .ranks = mesh.world().size()});
-  }
+  record_run(config, tokenizer_path, tokenizer, mesh);
   const PackingReport report = loader.report();
   metrics.note(fmt::format("data: {} {}, {} tokens ({} trained), {} steps an epoch", report.documents,
                            loss.is_unpaired() ? "answers" : "pairs", report.tokens, report.targets, loader.steps_per_epoch()));
@@ -186,23 +179,10 @@ int train_preferences(RunContext run) {
                    .eval_batches = eval_source ? std::optional(batches_of(*eval_source)) : std::nullopt,
                    .metrics = metrics,
                    .take_metrics = [&](bool evaluation) { return loss.take_metrics(mesh.dp(), evaluation); }},
-                  {.train = config.train,
-                   .schedule = config.schedule,
-                   .learning_rate = config.optimizer.learning_rate,
-                   .max_grad_norm = config.optimizer.max_grad_norm,
-                   .seed = static_cast<uint64_t>(config.seed),
-                   .neftune_noise_alpha = config.train.neftune_noise_alpha,
-                   .output_dir = config.output_dir,
-                   .fingerprint = run.fingerprint,
-                   .config = run.fingerprint,
-                   .stop_requested = &run.stop_requested});
+                  trainer_options(run));
   if (trainer.run() == Trainer::End::kStopped) return 75;
   if (optimizer->use_average()) sharding->gather_parameters();
-  if (mesh.world().rank() == 0) {
-    trained.save(config.output_dir, tokenizer_path);
-    metrics.note("model written to " + config.output_dir);
-  }
-  mesh.world().barrier();
+  finish_run(config, trained, tokenizer_path, mesh, metrics);
   return 0;
 }
 

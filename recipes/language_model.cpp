@@ -5,8 +5,7 @@
 #include "data/tokenize/token_view.h"
 #include "recipes/exact_match.h"
 #include "recipes/parts.h"
-#include "recipes/report.h"
-#include "recipes/run_record.h"
+#include "recipes/run_frame.h"
 #include "recipes/trained_model.h"
 #include "trainer/trainer.h"
 
@@ -84,14 +83,7 @@ int train_language_model(RunContext run) {
   Model* const model = trained.model.get();
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
   const std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
-  if (mesh.world().rank() == 0) {
-    write_run_record(config.output_dir, {.recipe = config.recipe,
-                                         .model_folder = config.model.model_name_or_path,
-                                         .tokenizer_folder = tokenizer_path,
-                                         .tokenizer_hash = tokenizer.hash(),
-                                         .seed = config.seed,
-                                         .ranks = mesh.world().size()});
-  }
+  record_run(config, tokenizer_path, tokenizer, mesh);
   say_start(config, *model, loader, mesh, metrics);
   say_first_example(train, tokenizer, metrics);
   say_trained(trained, metrics);
@@ -107,16 +99,7 @@ int train_language_model(RunContext run) {
                    .eval_batches = eval_loader ? std::optional(batches_of(*eval_loader)) : std::nullopt,
                    .metrics = metrics,
                    .eval_objective = cross_entropy},
-                  {.train = config.train,
-                   .schedule = config.schedule,
-                   .learning_rate = config.optimizer.learning_rate,
-                   .max_grad_norm = config.optimizer.max_grad_norm,
-                   .seed = static_cast<uint64_t>(config.seed),
-                   .neftune_noise_alpha = config.train.neftune_noise_alpha,
-                   .output_dir = config.output_dir,
-                   .fingerprint = run.fingerprint,
-                   .config = run.fingerprint,
-                   .stop_requested = &run.stop_requested});
+                  trainer_options(run));
   const auto answers = [&] {
     return exact_match(*model, tokenizer, config.data.exact_match, format, mesh);
   };
@@ -124,16 +107,7 @@ int train_language_model(RunContext run) {
   if (trainer.run() == Trainer::End::kStopped) return 75;
   if (optimizer->use_average()) sharding->gather_parameters();
   if (!config.data.exact_match.empty()) say_match(before, answers(), metrics);
-  if (mesh.world().rank() == 0) {
-    trained.save(config.output_dir, tokenizer_path);
-    metrics.note("model written to " + config.output_dir);
-    try {
-      write_run_report(config.output_dir);
-    } catch (const std::exception& error) {  // the model is safe; a page is not worth a failed run
-      metrics.note(std::string("no report: ") + error.what());
-    }
-  }
-  mesh.world().barrier();
+  finish_run(config, trained, tokenizer_path, mesh, metrics);
   return 0;
 }
 

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+
+#include "data/tokenize/tokenizer.h"
+#include "parallel/mesh.h"
+#include "recipes/recipe.h"
+#include "recipes/trained_model.h"
+#include "trainer/metrics.h"
+#include "trainer/trainer.h"
+
+// How every recipe's run begins and ends, whatever it trains on.
+namespace lathe {
+
+// run.json, by rank 0.
+void record_run(const RunConfig& config, const std::string& tokenizer_folder, const Tokenizer& tokenizer, Mesh& mesh);
+
+// What the config says to the Trainer. `run` must outlive it.
+Trainer::Options trainer_options(const RunContext& run);
+
+// Rank 0 saves the result and draws the run's report; every rank returns when that is done.
+void finish_run(const RunConfig& config, TrainedModel& trained, const std::string& tokenizer_folder, Mesh& mesh,
+                Metrics& metrics);
+
+}  // namespace lathe
