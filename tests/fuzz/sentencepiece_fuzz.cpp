@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "data/tokenize/tokenizer.h"
+#include "tests/fuzz/tokenizer_check.h"
 
 // A SentencePiece .model put together from the input: pieces with any text, score and kind, then
 // the specs, then whatever bytes are left. Most inputs are thus read to the end, and what they make
@@ -68,16 +68,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       (std::filesystem::temp_directory_path() / "lathe_fuzz_pieces.model").string();
   std::ofstream(path, std::ios::binary) << model(input);
   const std::string text = input.rest();
-  try {
-    const lathe::Tokenizer tokenizer(path);
-    const lathe::Encoding fast = tokenizer.encode_with_offsets(text, true);
-    if (fast.ids != tokenizer.encode_plainly(text, true).ids) std::abort();
-    lathe::StreamDecoder stream(tokenizer, false);
-    std::string pieces;
-    for (const int32_t id : fast.ids) pieces += stream.push(id);
-    if (pieces + stream.finish() != tokenizer.decode(fast.ids, false)) std::abort();
-  } catch (const std::invalid_argument&) {
-  } catch (const std::runtime_error&) {
-  }
+  lathe::check_tokenizer(path, text);
   return 0;
 }

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "data/tokenize/tokenizer.h"
+#include "tests/fuzz/tokenizer_check.h"
 
 // Any bytes as a tokenizer file: it is refused with an exception of the two kinds, or it works on
 // any text. The first byte chooses the format and how many of the last bytes are the text.
@@ -21,16 +21,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                             (data[0] & 1 ? "lathe_fuzz.model" : "lathe_fuzz.json"))
                                .string();
   std::ofstream(path, std::ios::binary) << file;
-  try {
-    const lathe::Tokenizer tokenizer(path);
-    const lathe::Encoding fast = tokenizer.encode_with_offsets(text, true);
-    if (fast.ids != tokenizer.encode_plainly(text, true).ids) std::abort();
-    lathe::StreamDecoder stream(tokenizer, false);
-    std::string pieces;
-    for (const int32_t id : fast.ids) pieces += stream.push(id);
-    if (pieces + stream.finish() != tokenizer.decode(fast.ids, false)) std::abort();
-  } catch (const std::invalid_argument&) {
-  } catch (const std::runtime_error&) {
-  }
+  lathe::check_tokenizer(path, text);
   return 0;
 }
