@@ -29,10 +29,10 @@ Trainer::Options trainer_options(const RunContext& run) {
           .stop_requested = &run.stop_requested};
 }
 
-void finish_run(const RunConfig& config, TrainedModel& trained, const std::string& tokenizer_folder, Mesh& mesh,
-                Metrics& metrics) {
+void finish_run(const RunConfig& config, TrainedModel& trained, const std::string& tokenizer_folder, Sharding& sharding,
+                Mesh& mesh, Metrics& metrics) {
+  trained.save(config.output_dir, tokenizer_folder, sharding, mesh);
   if (mesh.world().rank() == 0) {
-    trained.save(config.output_dir, tokenizer_folder);
     metrics.note("model written to " + config.output_dir);
     try {
       write_run_report(config.output_dir);

@@ -19,7 +19,7 @@ void record_run(const RunConfig& config, const std::string& tokenizer_folder, co
 Trainer::Options trainer_options(const RunContext& run);
 
 // Rank 0 saves the result and draws the run's report; every rank returns when that is done.
-void finish_run(const RunConfig& config, TrainedModel& trained, const std::string& tokenizer_folder, Mesh& mesh,
-                Metrics& metrics);
+void finish_run(const RunConfig& config, TrainedModel& trained, const std::string& tokenizer_folder, Sharding& sharding,
+                Mesh& mesh, Metrics& metrics);
 
 }  // namespace lathe
