@@ -42,7 +42,7 @@ Bucket& bucket_of(at::ScalarType type, std::vector<Bucket>& buckets,
   return buckets.emplace_back();
 }
 
-void fill(Bucket& bucket, int parts, int64_t align) {
+void move_into(Bucket& bucket, int parts, int64_t align, const FillParameter& fill) {
   int64_t total = 0;
   for (const Parameter* parameter : bucket.parameters) {
     bucket.offsets.push_back(total);
@@ -60,17 +60,18 @@ void fill(Bucket& bucket, int parts, int64_t align) {
           .view(parameter.value.sizes());
     };
     const at::Tensor home = view(bucket.values);
-    home.copy_(parameter.value);
+    const at::Tensor before = parameter.value.detach();
     // set_data, not assignment: the model's own handles to this tensor must see the new memory. The
     // old memory goes now, so that the model is never held twice.
     parameter.value.set_data(home);
     parameter.value.set_requires_grad(trained);
+    if (!fill || !fill(parameter)) home.copy_(before);
     if (trained) parameter.grad = view(bucket.grads);
   }
 }
 
 std::vector<Bucket> make(const std::vector<Parameter*>& parameters, int parts, at::Device device,
-                         int64_t align, bool trained) {
+                         int64_t align, bool trained, const FillParameter& fill) {
   check(parameters, device, trained);
   const at::NoGradGuard no_grad;
   std::vector<Bucket> buckets;
@@ -80,20 +81,21 @@ std::vector<Bucket> make(const std::vector<Parameter*>& parameters, int parts, a
       bucket_of(parameter->value.scalar_type(), buckets, types).parameters.push_back(parameter);
     }
   }
-  for (Bucket& bucket : buckets) fill(bucket, parts, align);
+  for (Bucket& bucket : buckets) move_into(bucket, parts, align, fill);
   return buckets;
 }
 
 }  // namespace
 
 std::vector<Bucket> make_buckets(const std::vector<Parameter*>& parameters, int parts,
-                                 at::Device device, int64_t align) {
-  return make(parameters, parts, device, align, true);
+                                 at::Device device, int64_t align, const FillParameter& fill) {
+  return make(parameters, parts, device, align, true, fill);
 }
 
 std::vector<Bucket> make_frozen_buckets(const std::vector<Parameter*>& parameters, int parts,
-                                        at::Device device, int64_t align) {
-  return make(parameters, parts, device, align, false);
+                                        at::Device device, int64_t align,
+                                        const FillParameter& fill) {
+  return make(parameters, parts, device, align, false, fill);
 }
 
 }  // namespace lathe

@@ -2,11 +2,21 @@
 
 namespace lathe {
 
-void BufferPool::release(const at::Tensor& flat) {
+namespace {
+
+c10::DataPtr taken_from(const at::Tensor& flat) {
   c10::StorageImpl& storage = *flat.storage().unsafeGetStorageImpl();
-  const size_t bytes = bytes_of(flat);
-  c10::DataPtr memory = storage.set_data_ptr(c10::DataPtr(nullptr, storage.device()));
   storage.set_nbytes(0);
+  return storage.set_data_ptr(c10::DataPtr(nullptr, storage.device()));
+}
+
+}  // namespace
+
+void BufferPool::drop(const at::Tensor& flat) { taken_from(flat); }
+
+void BufferPool::release(const at::Tensor& flat) {
+  const size_t bytes = bytes_of(flat);
+  c10::DataPtr memory = taken_from(flat);
   const auto wanted = wanted_.find(bytes);
   if (wanted != wanted_.end() && wanted->second > 1) free_[bytes].push_back(std::move(memory));
 }

@@ -14,6 +14,8 @@ class BufferPool {
   // Memory of the size of this tensor will be wanted: what several want is kept for the next one.
   void expect(const at::Tensor& flat) { ++wanted_[bytes_of(flat)]; }
   void release(const at::Tensor& flat);
+  // The same, and nothing is kept.
+  static void drop(const at::Tensor& flat);
   // Not initialised.
   void reserve(const at::Tensor& flat);
 

@@ -82,7 +82,7 @@ class Zero1 final : public Sharding {
 
 std::unique_ptr<Sharding> make_sharding(int zero, std::vector<Parameter*> parameters, Mesh& mesh,
                                         int64_t align, std::vector<int> units,
-                                        const std::function<void(Parameter&)>& fill) {
+                                        const FillParameter& fill) {
   if (zero < 0 || zero > 3) {
     throw std::invalid_argument(
         "parallel.zero is " + std::to_string(zero) +

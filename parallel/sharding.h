@@ -80,6 +80,6 @@ class Sharding {
 // values yet, so that with 3 never more than a unit of them is there.
 std::unique_ptr<Sharding> make_sharding(int zero, std::vector<Parameter*> parameters, Mesh& mesh,
                                         int64_t align = kBucketAlign, std::vector<int> units = {},
-                                        const std::function<void(Parameter&)>& fill = {});
+                                        const FillParameter& fill = {});
 
 }  // namespace lathe

@@ -19,6 +19,6 @@ void sum_partial_gradients(const std::vector<Parameter*>& parameters, Group& tp)
 std::unique_ptr<Sharding> make_unit_sharding(int zero, const std::vector<Parameter*>& parameters,
                                              Mesh& mesh, int64_t align,
                                              const std::vector<int>& units,
-                                             const std::function<void(Parameter&)>& fill);
+                                             const FillParameter& fill);
 
 }  // namespace lathe

@@ -20,7 +20,7 @@ struct Unit {
 class UnitSharding final : public Sharding {
  public:
   UnitSharding(int zero, const std::vector<std::vector<Parameter*>>& units, Mesh& mesh,
-               int64_t align, const std::function<void(Parameter&)>& fill)
+               int64_t align, const FillParameter& fill)
       : cuts_values_(zero == 3), mesh_(mesh), dp_(mesh.dp()) {
     // One after another: never is more than one unit there twice.
     for (const std::vector<Parameter*>& parameters : units) add_unit(parameters, align, fill);
@@ -70,18 +70,22 @@ class UnitSharding final : public Sharding {
 
  private:
   void add_unit(const std::vector<Parameter*>& parameters, int64_t align,
-                const std::function<void(Parameter&)>& fill) {
+                const FillParameter& fill) {
     Unit& unit = units_.emplace_back();
     for (Parameter* parameter : parameters) {
-      if (fill) fill(*parameter);
       if (parameter->trained) unit.trained.push_back(parameter);
     }
     const int parts = dp_.size();
-    for (Bucket& bucket : make_buckets(parameters, parts, mesh_.device(), align)) {
+    for (Bucket& bucket : make_buckets(parameters, parts, mesh_.device(), align, fill)) {
       add_bucket(unit, std::move(bucket), true);
     }
-    if (!cuts_values_) return;
-    for (Bucket& bucket : make_frozen_buckets(parameters, parts, mesh_.device(), align)) {
+    if (!cuts_values_) {
+      for (Parameter* parameter : parameters) {
+        if (fill && !parameter->trained) fill(*parameter);
+      }
+      return;
+    }
+    for (Bucket& bucket : make_frozen_buckets(parameters, parts, mesh_.device(), align, fill)) {
       add_bucket(unit, std::move(bucket), false);
     }
   }
@@ -94,12 +98,12 @@ class UnitSharding final : public Sharding {
     if (cuts_values_) {
       each.value_slice = each.value_slice.clone();
       pool_.expect(each.bucket.values);
-      pool_.release(each.bucket.values);
+      BufferPool::drop(each.bucket.values);
     }
     if (trained) {
       each.grad_slice = at::zeros({count}, each.bucket.grads.options());
       pool_.expect(each.bucket.grads);
-      pool_.release(each.bucket.grads);
+      BufferPool::drop(each.bucket.grads);
       add_slices(each.bucket, begin, begin + count, each.value_slice, each.grad_slice, slices_);
     }
     unit.buckets.push_back(std::move(each));
@@ -147,7 +151,7 @@ class UnitSharding final : public Sharding {
 std::unique_ptr<Sharding> make_unit_sharding(int zero, const std::vector<Parameter*>& parameters,
                                              Mesh& mesh, int64_t align,
                                              const std::vector<int>& units,
-                                             const std::function<void(Parameter&)>& fill) {
+                                             const FillParameter& fill) {
   std::vector<std::vector<Parameter*>> members(1);
   for (size_t i = 0; i < parameters.size(); ++i) {
     const int unit = units.empty() ? 0 : units.at(i);

@@ -32,7 +32,9 @@ void fill_now_or_later(TrainedModel& trained, const std::function<void(Parameter
     return;
   }
   trained.fill = [fill, own = std::set<Parameter*>(weights.begin(), weights.end())](Parameter& parameter) {
-    if (own.contains(&parameter)) fill(parameter);
+    if (!own.contains(&parameter)) return false;
+    fill(parameter);
+    return true;
   };
 }
 

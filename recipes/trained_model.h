@@ -19,7 +19,7 @@ struct TrainedModel {
   std::unique_ptr<Model> model;
   std::optional<Lora> lora;  // absent: the weights themselves are trained
   std::string base;          // the folder that the weights come from
-  std::function<void(Parameter&)> fill = {};  // for shard(), where weights have no values yet
+  FillParameter fill = {};  // for shard(), where weights have no values yet
 
   std::vector<Parameter*> parameters() { return lora ? lora->parameters() : model->parameters(); }
   std::unique_ptr<Sharding> shard(const RunConfig& config, Mesh& mesh);

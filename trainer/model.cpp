@@ -35,7 +35,7 @@ KvCache Model::make_cache(int64_t capacity) {
 
 std::unique_ptr<Sharding> shard_model(int zero, Model& model,
                                       const std::vector<Parameter*>& parameters, Mesh& mesh,
-                                      int64_t align, const std::function<void(Parameter&)>& fill) {
+                                      int64_t align, const FillParameter& fill) {
   std::map<const Parameter*, int> unit_of;
   int unit = 0;
   for (const std::vector<Parameter*>& members : model.units()) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/loader/batch.h"
+#include "parallel/buckets.h"
 #include "parallel/layers.h"
 #include "parallel/parameter.h"
 #include "trainer/model_config.h"
@@ -103,7 +104,7 @@ std::unique_ptr<Model> make_model(const ModelConfig& config, at::ScalarType dtyp
 // make_sharding by the model's units, which from then on it is told of. parameters: the model's, and adapters' on it. The
 // model has to be done with before the result is.
 std::unique_ptr<Sharding> shard_model(int zero, Model& model, const std::vector<Parameter*>& parameters, Mesh& mesh,
-                                      int64_t align, const std::function<void(Parameter&)>& fill = {});
+                                      int64_t align, const FillParameter& fill = {});
 
 // The families' names, as in config.json's model_type.
 std::vector<std::string> model_families();
