@@ -157,6 +157,7 @@ int train_preferences(RunContext run) {
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
   const std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
   record_run(config, tokenizer_path, tokenizer, mesh);
+  record_chat_template(config, ChatFormat(tokenizer, config.data.chat_template), train, mesh);
   const PackingReport report = loader.report();
   metrics.note(fmt::format("data: {} {}, {} tokens ({} trained), {} steps an epoch", report.documents,
                            loss.is_unpaired() ? "answers" : "pairs", report.tokens, report.targets, loader.steps_per_epoch()));

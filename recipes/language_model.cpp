@@ -88,6 +88,7 @@ int train_language_model(RunContext run) {
   say_first_example(train, tokenizer, metrics);
   say_trained(trained, metrics);
   const ChatFormat format(tokenizer, config.data.chat_template);
+  record_chat_template(config, format, train, mesh);
   say_end_of_turn(format, train, tokenizer, *model, metrics);
 
   Trainer trainer({.mesh = mesh,

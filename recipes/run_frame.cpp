@@ -1,7 +1,11 @@
 #include "recipes/run_frame.h"
 
+#include <algorithm>
+#include <filesystem>
+
 #include "recipes/report.h"
 #include "recipes/run_record.h"
+#include "trainer/hf_folder.h"
 
 namespace lathe {
 
@@ -13,6 +17,14 @@ void record_run(const RunConfig& config, const std::string& tokenizer_folder, co
                                        .tokenizer_hash = tokenizer.hash(),
                                        .seed = config.seed,
                                        .ranks = mesh.world().size()});
+}
+
+void record_chat_template(const RunConfig& config, const ChatFormat& format, const Datasets& train, Mesh& mesh) {
+  if (mesh.world().rank() != 0) return;
+  const bool chats = std::any_of(train.begin(), train.end(),
+                                 [](const auto& dataset) { return !dataset->manifest().template_hash.empty(); });
+  std::filesystem::remove(std::filesystem::path(config.output_dir) / "chat_template.jinja");  // of an earlier run
+  if (chats) write_chat_template(config.output_dir, format.source_to_carry());
 }
 
 Trainer::Options trainer_options(const RunContext& run) {
@@ -32,7 +44,9 @@ Trainer::Options trainer_options(const RunContext& run) {
 void finish_run(const RunConfig& config, TrainedModel& trained, const std::string& tokenizer_folder, Mesh& mesh,
                 Metrics& metrics) {
   if (mesh.world().rank() == 0) {
-    trained.save(config.output_dir, tokenizer_folder);
+    const std::string chat_template = read_chat_template(config.output_dir);
+    trained.save(config.output_dir, tokenizer_folder);  // with the tokenizer's own
+    write_chat_template(config.output_dir, chat_template);
     metrics.note("model written to " + config.output_dir);
     try {
       write_run_report(config.output_dir);
