@@ -81,7 +81,7 @@ std::string fingerprint(RunConfig config) {
   LineWriter writer;
   writer.left_out = {"output_dir",        "parallel",        "train.logging_steps",
                      "train.eval_steps",  "train.save_steps", "train.save_total_limit",
-                     "train.resume_from_checkpoint", "train.per_device_eval_batch_size",
+                     "train.save_on_first_step", "train.resume_from_checkpoint", "train.per_device_eval_batch_size",
                      "data.eval",         "data.exact_match", "data.cache_dir", "data.dataset_dir", "data.prefetch",
                      "train.per_device_train_batch_size", "train.gradient_accumulation_steps", "train.global_batch_size"};
   if (!config.has_lora) writer.left_out.insert("lora");

@@ -30,6 +30,7 @@ struct TrainConfig {
   int64_t logging_steps = 10;
   int64_t eval_steps = 0;
   int64_t save_steps = 500;
+  bool save_on_first_step = false;
   int64_t save_total_limit = 2;
   std::string resume_from_checkpoint = "auto";
   double neftune_noise_alpha = 0;
@@ -53,6 +54,8 @@ void fields(V& v, TrainConfig& c) {
   v("eval_steps", c.eval_steps, "steps between two evaluations; 0: only before and after",
     at_least(0));
   v("save_steps", c.save_steps, "steps between two checkpoints; 0: none", at_least(0));
+  v("save_on_first_step", c.save_on_first_step,
+    "save after step 1 too: a disk that cannot hold a checkpoint is known early");
   v("save_total_limit", c.save_total_limit, "checkpoints that are kept; 0: all", at_least(0));
   v("resume_from_checkpoint", c.resume_from_checkpoint,
     "auto: the newest complete one in output_dir; never; or a folder");

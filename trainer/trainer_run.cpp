@@ -41,8 +41,9 @@ Trainer::End Trainer::run() {
     // One rank may have been told before the others: they leave together.
     const bool stop =
         !last && any(parts_.mesh.world(), options_.stop_requested && *options_.stop_requested);
-    if (stop || due(step, config.save_steps) || (last && config.save_steps > 0))
-      save(/*must=*/stop || last);
+    const bool first_save = step == 1 && config.save_on_first_step;
+    if (stop || first_save || due(step, config.save_steps) || (last && config.save_steps > 0))
+      save(/*must=*/stop || first_save || last);
     if (stop) {
       parts_.metrics.note("stopped after step " + std::to_string(step) +
                           ", checkpoint saved; start again to continue");

@@ -147,6 +147,29 @@ TEST(Trainer, StoppedAndResumedAfterAnyStepEqualsNeverStopped) {
   }
 }
 
+TEST(Trainer, ResumesToTheBitFromEachOfFiftySteps) {
+  TempFolder whole_folder;
+  Training whole(whole_folder.path());
+  whole.train.max_steps = 50;
+  whole.train.save_steps = 1;
+  whole.train.save_total_limit = 0;
+  start(whole);
+  const std::vector<std::string> all = measured(whole_folder.path());
+  ASSERT_EQ(all.size(), 50u + 1u);  // the steps and the summary
+  for (int64_t step = 1; step < 50; ++step) {
+    SCOPED_TRACE(testing::Message() << "resumed after step " << step);
+    TempFolder folder;
+    Training rest = whole;
+    rest.folder = folder.path();
+    rest.train.save_steps = 0;
+    rest.train.resume_from_checkpoint = whole_folder / "checkpoint-" + std::to_string(step);
+    start(rest);
+    EXPECT_TRUE(at::equal(rest.weights, whole.weights));
+    EXPECT_EQ(rest.rows, std::vector<int64_t>(whole.rows.begin() + step * 4, whole.rows.end()));
+    EXPECT_EQ(measured(folder.path()), std::vector<std::string>(all.begin() + step, all.end()));
+  }
+}
+
 TEST(Trainer, Bfloat16ResumesToTheBit) {
   TempFolder whole_folder, folder;
   Training whole(whole_folder.path(), 2, 1);
@@ -268,6 +291,19 @@ TEST(Trainer, KeepsAsManyCheckpointsAsAsked) {
     if (entry.is_directory()) names.push_back(entry.path().filename().string());
   }
   EXPECT_THAT(names, testing::UnorderedElementsAre("checkpoint-8", "checkpoint-10"));
+}
+
+TEST(Trainer, SavesAfterTheFirstStepWhenAsked) {
+  TempFolder folder;
+  Training run(folder.path());
+  run.train.save_on_first_step = true;
+  start(run);
+  EXPECT_TRUE(fs::exists(folder / "checkpoint-1/manifest.json"));
+  const at::Tensor weights = run.weights;
+  run.train.resume_from_checkpoint = folder / "checkpoint-1";
+  start(run);
+  EXPECT_EQ(run.rows.size(), 9u * 4);  // went on after step 1
+  EXPECT_TRUE(at::equal(run.weights, weights));
 }
 
 // cross_entropy, but with a loss that is not a number in the given calls of the last rank.
