@@ -141,8 +141,8 @@ int train_preferences(RunContext run) {
 
   const std::string tokenizer_path = tokenizer_folder(config.model);
   const Tokenizer tokenizer(tokenizer_path);
-  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics);
-  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics);
+  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
+  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
   check_data(train, loss.is_unpaired());
   check_data(eval, loss.is_unpaired());
   Loader loader(train, source_weights(config.data.train), preference_options(loader_options(config, mesh), loss));
