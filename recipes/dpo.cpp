@@ -142,8 +142,8 @@ int train_preferences(RunContext run) {
 
   const std::string tokenizer_path = tokenizer_folder(config.model);
   const Tokenizer tokenizer(tokenizer_path);
-  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics);
-  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics);
+  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
+  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
   check_data(train, loss.is_unpaired());
   check_data(eval, loss.is_unpaired());
   Loader loader(train, source_weights(config.data.train), preference_options(loader_options(config, mesh), loss));
@@ -158,6 +158,7 @@ int train_preferences(RunContext run) {
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
   const std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
   record_run(config, tokenizer_path, tokenizer, mesh);
+  record_chat_template(config, ChatFormat(tokenizer, config.data.chat_template), train, mesh);
   const PackingReport report = loader.report();
   metrics.note(fmt::format("data: {} {}, {} tokens ({} trained), {} steps an epoch", report.documents,
                            loss.is_unpaired() ? "answers" : "pairs", report.tokens, report.targets, loader.steps_per_epoch()));

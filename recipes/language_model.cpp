@@ -71,8 +71,8 @@ int train_language_model(RunContext run) {
 
   const std::string tokenizer_path = tokenizer_folder(config.model);
   const Tokenizer tokenizer(tokenizer_path);
-  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics);
-  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics);
+  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
+  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
   Loader loader(train, source_weights(config.data.train), loader_options(config, mesh));
   std::unique_ptr<Loader> eval_loader;
   if (!eval.empty()) {
@@ -88,6 +88,7 @@ int train_language_model(RunContext run) {
   say_first_example(train, tokenizer, metrics);
   say_trained(trained, metrics);
   const ChatFormat format(tokenizer, config.data.chat_template);
+  record_chat_template(config, format, train, mesh);
   say_end_of_turn(format, train, tokenizer, *model, metrics);
 
   Trainer trainer({.mesh = mesh,

@@ -1,7 +1,11 @@
 #include "recipes/run_frame.h"
 
+#include <algorithm>
+#include <filesystem>
+
 #include "recipes/report.h"
 #include "recipes/run_record.h"
+#include "trainer/hf_folder.h"
 
 namespace lathe {
 
@@ -13,6 +17,14 @@ void record_run(const RunConfig& config, const std::string& tokenizer_folder, co
                                        .tokenizer_hash = tokenizer.hash(),
                                        .seed = config.seed,
                                        .ranks = mesh.world().size()});
+}
+
+void record_chat_template(const RunConfig& config, const ChatFormat& format, const Datasets& train, Mesh& mesh) {
+  if (mesh.world().rank() != 0) return;
+  const bool chats = std::any_of(train.begin(), train.end(),
+                                 [](const auto& dataset) { return !dataset->manifest().template_hash.empty(); });
+  std::filesystem::remove(std::filesystem::path(config.output_dir) / "chat_template.jinja");  // of an earlier run
+  if (chats) write_chat_template(config.output_dir, format.source_to_carry());
 }
 
 Trainer::Options trainer_options(const RunContext& run) {
@@ -31,8 +43,11 @@ Trainer::Options trainer_options(const RunContext& run) {
 
 void finish_run(const RunConfig& config, TrainedModel& trained, const std::string& tokenizer_folder, Sharding& sharding,
                 Mesh& mesh, Metrics& metrics) {
-  trained.save(config.output_dir, tokenizer_folder, sharding, mesh);
+  std::string chat_template;
+  if (mesh.world().rank() == 0) chat_template = read_chat_template(config.output_dir);
+  trained.save(config.output_dir, tokenizer_folder, sharding, mesh);  // with the tokenizer's own
   if (mesh.world().rank() == 0) {
+    write_chat_template(config.output_dir, chat_template);
     metrics.note("model written to " + config.output_dir);
     try {
       write_run_report(config.output_dir);

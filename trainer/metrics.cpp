@@ -101,9 +101,15 @@ void Metrics::note(const std::string& line) { parts_->print(line); }
 
 void Metrics::save_state(const RunCounters& counters) {
   if (parts_->folder.empty()) return;
-  nlohmann::json state = {{"best_global_step", nullptr},
-                          {"best_metric", nullptr},
-                          {"best_model_checkpoint", nullptr},
+  nlohmann::json best_step, best_metric, best_checkpoint;  // null
+  if (counters.best_step > 0) {
+    best_step = counters.best_step;
+    best_metric = counters.best_metric;
+    best_checkpoint = counters.best_checkpoint;
+  }
+  nlohmann::json state = {{"best_global_step", best_step},
+                          {"best_metric", best_metric},
+                          {"best_model_checkpoint", best_checkpoint},
                           {"epoch", counters.epoch},
                           {"eval_steps", counters.eval_steps},
                           {"global_step", counters.global_step},
@@ -142,6 +148,8 @@ void Metrics::finish(const RunCounters& counters, const MetricRow& summary) {
 
 void Metrics::rewind(int64_t step) {
   if (parts_->folder.empty()) return;
+  parts_->history.clear();
+  if (parts_->lines.is_open()) parts_->lines.close();
   std::ifstream in(parts_->lines_path(), std::ios::binary);
   std::string text;
   for (std::string line; std::getline(in, line);) {

@@ -30,7 +30,12 @@ struct TrainConfig {
   int64_t logging_steps = 10;
   int64_t eval_steps = 0;
   int64_t save_steps = 500;
+  bool save_on_first_step = false;
+  bool save_in_background = true;
   int64_t save_total_limit = 2;
+  bool load_best_model_at_end = false;
+  std::string metric_for_best_model = "eval_loss";
+  std::string greater_is_better = "auto";
   std::string resume_from_checkpoint = "auto";
   double neftune_noise_alpha = 0;
   std::string gradient_checkpointing = "false";
@@ -53,7 +58,19 @@ void fields(V& v, TrainConfig& c) {
   v("eval_steps", c.eval_steps, "steps between two evaluations; 0: only before and after",
     at_least(0));
   v("save_steps", c.save_steps, "steps between two checkpoints; 0: none", at_least(0));
+  v("save_on_first_step", c.save_on_first_step,
+    "save after step 1 too: a disk that cannot hold a checkpoint is known early");
   v("save_total_limit", c.save_total_limit, "checkpoints that are kept; 0: all", at_least(0));
+  v("save_in_background", c.save_in_background,
+    "training goes on while a checkpoint is written, from a copy, where memory has room for one");
+  v("load_best_model_at_end", c.load_best_model_at_end,
+    "save after every evaluation that is the best so far, never delete that checkpoint, and end "
+    "with its weights");
+  v("metric_for_best_model", c.metric_for_best_model,
+    "what tells the best evaluation: a metric of it, with or without eval_");
+  v("greater_is_better", c.greater_is_better,
+    "whether more of metric_for_best_model is better; auto: unless its name ends with loss",
+    one_of({"auto", "true", "false"}));
   v("resume_from_checkpoint", c.resume_from_checkpoint,
     "auto: the newest complete one in output_dir; never; or a folder");
   v("neftune_noise_alpha", c.neftune_noise_alpha,
@@ -100,10 +117,10 @@ class Trainer {
     double max_grad_norm = 1;
     uint64_t seed = 0;               // of dropout and noise
     double neftune_noise_alpha = 0;  // 0: none
-    std::string output_dir = {};   // "": nothing is saved or resumed
+    std::string output_dir = {};     // "": nothing is saved or resumed
     std::string fingerprint = {};  // of what must not change within a run: a checkpoint of another
                                    // one is refused
-    std::string config = {};  // the text behind it, for the message
+    std::string config = {};       // the text behind it, for the message
     const std::atomic<bool>* stop_requested = nullptr;
   };
 
@@ -112,7 +129,7 @@ class Trainer {
   // One optimiser update. Every rank calls it; every rank returns the same StepStats.
   StepStats step();
   // Steps, logs, evaluates and saves until done. Resumes first, as the options say. kStopped: a
-  // stop was requested, and the checkpoint is written.
+  // stop was requested, and the checkpoint is written. Throws Stopped before the first step.
   enum class End { kDone, kStopped };
   End run();
   // Mean loss over the evaluation data, every item once, equal on all ranks.
@@ -139,23 +156,39 @@ class Trainer {
                         bool applied);
 
   StepStats timed_step();
-  void note_skipped(const StepStats& stats);
+  bool note_skipped(const StepStats& stats);
+  bool poll();
   void log_step(const StepStats& stats);
-  void log_evaluation();
+  bool log_evaluation();
   void log_summary(double seconds, int64_t steps);
   double epoch() const;
   RunCounters counters() const;
 
   void resume();
   void restore(const Checkpoint& checkpoint);
+  void load_weights(const Checkpoint& checkpoint);
+  bool rewind();
+  bool save_is_due(int64_t step, bool last) const;
   void save(bool must);
+  bool copies_fit(const std::vector<StateSlice>& slices);
+  void finish_save(bool must);
+  void take_failed_save(int64_t step, const SaveFailed& error, bool must);
+  bool is_best(const MetricRow& row);
+  void load_best();
+  void check_space();
 
   Parts parts_;
   Options options_;
   Progress progress_;
   Window window_;
   std::string not_finite_;  // the first tensor whose gradient was not finite in this step
+  std::optional<CheckpointSave> saving_;  // in the background
   int failed_saves_ = 0;
+  // What was best before the newest best: counts again if that one can not be saved.
+  struct Best {
+    int64_t step = 0;
+    double metric = 0;
+  } before_best_;
 };
 
 }  // namespace lathe
