@@ -157,7 +157,7 @@ int train_preferences(RunContext run) {
   Model& policy = *trained.model;
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
   const std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
-  record_run(config, tokenizer_path, tokenizer, mesh);
+  record_run(run, tokenizer_path, tokenizer, train, mesh);
   record_chat_template(config, ChatFormat(tokenizer, config.data.chat_template), train, mesh);
   const PackingReport report = loader.report();
   metrics.note(fmt::format("data: {} {}, {} tokens ({} trained), {} steps an epoch", report.documents,
@@ -181,7 +181,7 @@ int train_preferences(RunContext run) {
                    .eval_batches = eval_source ? std::optional(batches_of(*eval_source)) : std::nullopt,
                    .metrics = metrics,
                    .take_metrics = [&](bool evaluation) { return loss.take_metrics(mesh.dp(), evaluation); }},
-                  trainer_options(run));
+                  trainer_options(run, *trained.model, mesh));
   if (trainer.run() == Trainer::End::kStopped) return 75;
   if (optimizer->use_average()) sharding->gather_parameters();
   finish_run(config, trained, tokenizer_path, *sharding, mesh, metrics);

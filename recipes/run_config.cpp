@@ -93,7 +93,7 @@ std::string fingerprint(RunConfig config) {
   LineWriter writer;
   writer.left_out = {"output_dir",        "parallel",        "train.logging_steps",
                      "train.eval_steps",  "train.save_steps", "train.save_total_limit",
-                     "train.save_on_first_step", "train.save_in_background", "train.load_best_model_at_end", "train.metric_for_best_model", "train.greater_is_better",
+                     "train.sample_steps", "train.num_samples", "train.price_per_hour", "train.save_on_first_step", "train.save_in_background", "train.load_best_model_at_end", "train.metric_for_best_model", "train.greater_is_better",
                      "train.resume_from_checkpoint", "train.per_device_eval_batch_size",
                      "data.eval",         "data.exact_match", "data.cache_dir", "data.dataset_dir", "data.prefetch",
                      "train.per_device_train_batch_size", "train.gradient_accumulation_steps", "train.global_batch_size"};

@@ -31,6 +31,8 @@ class Metrics {
   explicit Metrics(const std::string& output_dir, bool console = true);
   ~Metrics();
   void log_train(int64_t step, int64_t total_steps, const MetricRow& row);  // keys without prefix
+  // A bar between two lines, on a terminal only.
+  void tick(int64_t step, int64_t total_steps, double loss);
   void log_eval(int64_t step, const MetricRow& row);  // keys as eval_loss, ...
   void note(const std::string& line);                 // a sentence for the console
   // trainer_state.json as Hugging Face writes it (log_history and counters).

@@ -10,6 +10,7 @@
 #include "parallel/sharding.h"
 #include "trainer/batch_source.h"
 #include "trainer/checkpoint.h"
+#include "trainer/loss_watch.h"
 #include "trainer/metrics.h"
 #include "trainer/model.h"
 #include "trainer/objective/objective.h"
@@ -39,6 +40,9 @@ struct TrainConfig {
   std::string resume_from_checkpoint = "auto";
   double neftune_noise_alpha = 0;
   std::string gradient_checkpointing = "false";
+  int64_t sample_steps = 0;
+  int64_t num_samples = 3;
+  double price_per_hour = 0;
 };
 
 template <class V>
@@ -80,6 +84,14 @@ void fields(V& v, TrainConfig& c) {
     "activations that backward computes again: false: none; true: of whole blocks; selective: all "
     "but attention's",
     one_of({"false", "true", "selective"}));
+  v("sample_steps", c.sample_steps,
+    "steps between two looks at what the model says: greedy completions of the first documents of "
+    "data.eval, else data.train; 0: none",
+    at_least(0));
+  v("num_samples", c.num_samples, "how many documents those are", between(1, 64));
+  v("price_per_hour", c.price_per_hour,
+    "of all machines of the run, in any currency, for the estimated cost in run.json; 0: not known",
+    at_least(0));
 }
 
 struct StepStats {
@@ -109,6 +121,7 @@ class Trainer {
     Objective eval_objective = {};  // empty: the objective itself
     // What the objective measured besides, since it was last asked, after training or evaluation.
     std::function<MetricRow(bool evaluation)> take_metrics = {};
+    std::function<void(int64_t step)> show_samples = {};  // collective
   };
   struct Options {
     TrainConfig train = {};
@@ -122,6 +135,8 @@ class Trainer {
                                    // one is refused
     std::string config = {};       // the text behind it, for the message
     const std::atomic<bool>* stop_requested = nullptr;
+    // For the share of the speed of matrix products; 0: not shown. gemm_flops: of all ranks.
+    double flops_per_token = 0, gemm_flops = 0;
   };
 
   Trainer(Parts parts, Options options);
@@ -158,6 +173,7 @@ class Trainer {
   StepStats timed_step();
   bool note_skipped(const StepStats& stats);
   bool poll();
+  void note_spike(const StepStats& stats);
   void log_step(const StepStats& stats);
   bool log_evaluation();
   void log_summary(double seconds, int64_t steps);
@@ -181,6 +197,7 @@ class Trainer {
   Options options_;
   Progress progress_;
   Window window_;
+  LossWatch loss_watch_;
   std::string not_finite_;  // the first tensor whose gradient was not finite in this step
   std::optional<CheckpointSave> saving_;  // in the background
   int failed_saves_ = 0;

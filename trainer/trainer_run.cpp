@@ -1,5 +1,9 @@
+#include <fmt/core.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <cmath>
+#include <fstream>
 
 #include "trainer/agree.h"
 #include "trainer/trainer.h"
@@ -18,6 +22,14 @@ double seconds_since(Clock::time_point start) {
 
 void append(MetricRow& row, const MetricRow& more) {
   row.insert(row.end(), more.begin(), more.end());
+}
+
+// Memory of this process, now.
+double resident_gib() {
+  std::ifstream file("/proc/self/statm");
+  double size = 0, resident = 0;
+  file >> size >> resident;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 30);
 }
 
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
@@ -47,8 +59,14 @@ Trainer::End Trainer::run() {
     const int64_t step = progress_.step;
     const bool last = step == total;
     if (!stats.applied && note_skipped(stats)) continue;  // from an earlier checkpoint on
-    if (step == 1 || last || due(step, config.logging_steps)) log_step(stats);
+    note_spike(stats);
+    if (step == 1 || last || due(step, config.logging_steps))
+      log_step(stats);
+    else
+      parts_.metrics.tick(step, total, stats.loss);
     const bool best = (last || due(step, config.eval_steps)) && log_evaluation();
+    if (parts_.show_samples && config.sample_steps > 0 && (last || due(step, config.sample_steps)))
+      parts_.show_samples(step);
     const bool stop = poll() && (!last || progress_.evaluation_is_due);
     if (stop || best || save_is_due(step, last))
       save(/*must=*/stop || last || (step == 1 && config.save_on_first_step));
@@ -104,16 +122,30 @@ bool Trainer::note_skipped(const StepStats& stats) {
       "; the weights are those of step " + std::to_string(progress_.step - kMaxSkippedInARow));
 }
 
+void Trainer::note_spike(const StepStats& stats) {
+  if (!stats.applied) return;
+  if (const auto spike = loss_watch_.see(stats.loss)) {
+    parts_.metrics.note(fmt::format(
+        "step {}: the loss {:.4f} stands out from the {:.4f} before it ({}, grad_norm {:.3g})",
+        progress_.step, stats.loss, spike->usual, place_of(progress_.last_data, progress_.data),
+        stats.grad_norm));
+  }
+}
+
 void Trainer::log_step(const StepStats& stats) {
   const auto steps = static_cast<double>(window_.steps);
+  const double rate = static_cast<double>(window_.tokens) / window_.seconds;
   MetricRow row{{"epoch", epoch()},
                 {"loss", progress_.since_log.value()},
                 {"grad_norm", stats.grad_norm},
                 {"learning_rate", stats.learning_rate},
                 {"num_tokens", static_cast<double>(progress_.num_tokens)},
-                {"tokens_per_second", static_cast<double>(window_.tokens) / window_.seconds},
+                {"tokens_per_second", rate},
                 {"data_wait_seconds", window_.data_wait_seconds / steps},
-                {"step_seconds", window_.seconds / steps}};
+                {"step_seconds", window_.seconds / steps},
+                {"memory_gib", resident_gib()}};
+  if (options_.gemm_flops > 0)
+    row.emplace_back("gemm_share", rate * options_.flops_per_token / options_.gemm_flops);
   if (parts_.take_metrics) append(row, parts_.take_metrics(false));
   parts_.metrics.log_train(progress_.step, total_steps(), row);
   progress_.since_log = {};
