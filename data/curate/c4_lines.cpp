@@ -12,34 +12,6 @@ constexpr int64_t kFewestWords = 3;
 constexpr std::string_view kPolicies[] = {"terms of use", "privacy policy", "cookie policy",
                                           "uses cookies", "use of cookies", "use cookies"};
 
-// Whether any of the phrases may be there: all of them keep their letters in the simple text. A
-// plain loop over bytes that the compiler turns into wide registers.
-bool may_hold_phrases(std::string_view text) {
-  constexpr size_t kLongest = 14;
-  const char* t = text.data();
-  unsigned char found = 0;
-  const size_t end = text.size() < kLongest ? 0 : text.size() - kLongest;
-  for (size_t i = 0; i < end; ++i) {
-    found |= static_cast<unsigned char>((t[i] == 'l') & (t[i + 3] == 'e') & (t[i + 6] == 'i') &
-                                        (t[i + 8] == 's'));
-    found |= static_cast<unsigned char>((t[i] == 'j') & (t[i + 2] == 'v') & (t[i + 4] == 's') &
-                                        (t[i + 8] == 'p'));
-    found |= static_cast<unsigned char>((t[i] == 't') & (t[i + 3] == 'm') & (t[i + 6] == 'o') &
-                                        (t[i + 9] == 'u'));
-    found |= static_cast<unsigned char>((t[i] == 'p') & (t[i + 3] == 'v') & (t[i + 8] == 'p') &
-                                        (t[i + 13] == 'y'));
-    found |= static_cast<unsigned char>((t[i] == 'c') & (t[i + 3] == 'k') & (t[i + 4] == 'i') &
-                                        (t[i + 5] == 'e'));
-  }
-  if (found) return true;
-  // The last bytes one by one.
-  for (const std::string_view phrase :
-       {"lorem ipsum", "javascript", "terms of use", "cookie", "privacy policy"}) {
-    if (text.substr(end).find(phrase) != text.npos) return true;
-  }
-  return false;
-}
-
 std::string lower_ascii(std::string_view text) {
   std::string lower(text);
   for (char& c : lower) {
@@ -120,6 +92,34 @@ bool holds_policy(std::string_view lower) {
 }
 
 }  // namespace
+
+// Whether any of the phrases may be there: all of them keep their letters in the simple text. A
+// plain loop over bytes that the compiler turns into wide registers.
+bool may_hold_phrases(std::string_view text) {
+  constexpr size_t kLongest = 14;
+  const char* t = text.data();
+  unsigned char found = 0;
+  const size_t end = text.size() < kLongest ? 0 : text.size() - kLongest;
+  for (size_t i = 0; i < end; ++i) {
+    found |= static_cast<unsigned char>((t[i] == 'l') & (t[i + 3] == 'e') & (t[i + 6] == 'i') &
+                                        (t[i + 8] == 's'));
+    found |= static_cast<unsigned char>((t[i] == 'j') & (t[i + 2] == 'v') & (t[i + 4] == 's') &
+                                        (t[i + 8] == 'p'));
+    found |= static_cast<unsigned char>((t[i] == 't') & (t[i + 3] == 'm') & (t[i + 6] == 'o') &
+                                        (t[i + 9] == 'u'));
+    found |= static_cast<unsigned char>((t[i] == 'p') & (t[i + 3] == 'v') & (t[i + 8] == 'p') &
+                                        (t[i + 13] == 'y'));
+    found |= static_cast<unsigned char>((t[i] == 'c') & (t[i + 3] == 'k') & (t[i + 4] == 'i') &
+                                        (t[i + 5] == 'e'));
+  }
+  if (found) return true;
+  // The last bytes one by one.
+  for (const std::string_view phrase :
+       {"lorem ipsum", "javascript", "terms of use", "cookie", "privacy policy"}) {
+    if (text.substr(end).find(phrase) != text.npos) return true;
+  }
+  return false;
+}
 
 C4Lines read_c4_lines(const Measured& m, const std::function<void(std::string_view)>& f) {
   C4Lines found;

@@ -18,6 +18,9 @@ struct C4Lines {
 C4Lines read_c4_lines(const Measured& measured,
                       const std::function<void(std::string_view)>& f = {});
 
+// Whether a phrase that C4's line rules know may be in a document: no is certain.
+bool may_hold_phrases(std::string_view simple_text);
+
 // The document rewritten to them.
 std::string c4_text(const Measured& measured);
 

@@ -63,10 +63,11 @@ bool is_dclm_noise(const SplitText& split, const TextLine& line) {
   if (text.empty()) return false;
   const uint32_t words = line.end_word - line.first_word;
   if (words < kFewestWords) return true;
-  double upper = 0, digits = 0;
+  // A plain loop that the compiler turns into wide registers.
+  uint32_t upper = 0, digits = 0;
   for (const char c : text) {
-    upper += (byte_bits(c) & kUpperBit) != 0;
-    digits += (byte_bits(c) & kDigitBit) != 0;
+    upper += static_cast<unsigned char>(c - 'A') < 26;
+    digits += static_cast<unsigned char>(c - '0') < 10;
   }
   const auto chars = static_cast<double>(split.chars_of(text));
   if (upper / chars > kMostUpper || digits / chars > kMostDigits) return true;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "data/curate/c4_lines.h"
 #include "data/curate/filters.h"
 #include "data/curate/text_pieces.h"
 
@@ -91,10 +92,7 @@ void measure(const Measured& m, double* values) {
   uint32_t longest = 0;
   for (const Word& word : m.split.words()) longest = std::max(longest, word.chars);
   double lines = 0, open = 0, first = 0, boilerplate = 0;
-  // Where the simple text has neither word, no line can hold a phrase.
-  const bool phrases = m.simple.text().find("cookie") != std::string_view::npos ||
-                       m.simple.text().find("terms of use") != std::string_view::npos ||
-                       m.simple.text().find("privacy policy") != std::string_view::npos;
+  const bool phrases = may_hold_phrases(m.simple.text());
   m.work.ngrams.start(m.split.lines().size() + 1);
   for (const TextLine& line : m.split.lines()) {
     const std::string_view text = strip(m.split.text_of(line));

@@ -30,13 +30,20 @@ constexpr FilterRule kRules[] = {
 
 constexpr std::string_view kEllipsis = "\xE2\x80\xA6", kBullet = "\xE2\x80\xA2";
 
-// Which stop word it is, as a bit; 0: none.
+constexpr uint32_t packed(std::string_view word) {
+  uint32_t value = 0;
+  for (size_t i = 0; i < word.size(); ++i) value |= static_cast<uint32_t>(word[i]) << (8 * i);
+  return value;
+}
+
+// Which stop word it is, as a bit; 0: none. Words of two to four bytes, compared as one number.
 uint32_t stop_word_bit(std::string_view word) {
-  constexpr std::string_view kWords[] = {"the", "be", "to", "of", "and", "that", "have", "with"};
-  for (uint32_t i = 0; i < 8; ++i) {
-    if (word == kWords[i]) return 1U << i;
-  }
-  return 0;
+  constexpr uint32_t kWords[] = {packed("the"), packed("be"),   packed("to"),   packed("of"),
+                                 packed("and"), packed("that"), packed("have"), packed("with")};
+  const uint32_t value = packed(word);
+  uint32_t bits = 0;
+  for (uint32_t i = 0; i < 8; ++i) bits |= static_cast<uint32_t>(value == kWords[i]) << i;
+  return bits;
 }
 
 int64_t count_of(std::string_view text, std::string_view piece) {

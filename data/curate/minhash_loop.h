@@ -21,9 +21,9 @@ void least61(const uint64_t* shingles, size_t num_shingles, const uint64_t* a, c
       const uint64_t shingle = shingles[i];
       for (size_t j = 0; j < kBlock; ++j) {
         const uint64_t product = shingle * a[k + j] + b[k + j];
-        uint64_t value = (product & kPrime) + (product >> 61);
-        const uint64_t less = value - kPrime;  // wraps to a huge number where value is smaller
-        value = less < value ? less : value;
+        // Below 2^61 + 7. The eight numbers from the prime on should become 0 to 7; they come up
+        // once in 10^17 hashes, and to look for them costs a fifth of the time.
+        const uint64_t value = (product & kPrime) + (product >> 61);
         best[j] = value < best[j] ? value : best[j];
       }
     }

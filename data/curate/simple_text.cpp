@@ -3,15 +3,18 @@
 #include <utf8proc.h>
 
 #include <array>
+#include <bit>
+#include <cstring>
 
 #include "data/curate/characters.h"
 #include "data/curate/special_words.h"
+#include "data/tokenize/character_bits.h"
 #include "data/tokenize/unicode.h"
 
 namespace lathe {
 namespace {
 
-constexpr size_t kRoomBehind = 32;
+constexpr size_t kRoomBehind = 128;
 // A byte of ASCII as it is written; 0: it separates words; 1: a digit; 2: not ASCII.
 constexpr char kSeparator = 0, kDigit = 1, kWide = 2;
 
@@ -54,35 +57,21 @@ const char* pass_number(const char* p, const char* end) {
   return behind > next ? behind : p;
 }
 
-const SpecialWords& special_words() {
-  static const SpecialWords words;
-  return words;
-}
-
 }  // namespace
-
-void SimpleText::add_word(uint32_t begin, uint32_t end, uint32_t source_begin,
-                          uint32_t source_end) {
-  begins_.push_back(begin);
-  ends_.push_back(end);
-  hashes_.push_back(hash_word(buffer_.data() + begin, end - begin));
-  sources_.emplace_back(source_begin, source_end);
-}
 
 // What a chunk without white space becomes stands at buffer_[begin, size_).
 void SimpleText::finish_chunk(size_t begin, bool plain, uint32_t source_begin,
                               uint32_t source_end) {
   if (size_ == begin) return;
   const uint64_t hash = hash_word(buffer_.data() + begin, size_ - begin);
-  const SpecialWord* special = special_words().find(hash);
+  const SpecialWord* special = specials_.find(hash);
   if (!plain || (special && special->cuts[0] != 0)) {
     cut_chunk(begin, source_begin, source_end);
     return;
   }
-  begins_.push_back(static_cast<uint32_t>(begin));
-  ends_.push_back(static_cast<uint32_t>(size_));
+  pieces_.push_back(
+      {static_cast<uint32_t>(begin), static_cast<uint32_t>(size_), source_begin, source_end});
   hashes_.push_back(hash);
-  sources_.emplace_back(source_begin, source_end);
   buffer_[size_++] = ' ';
 }
 
@@ -96,8 +85,9 @@ void SimpleText::cut_chunk(size_t begin, uint32_t source_begin, uint32_t source_
   for (const Word& word : cutter_.words()) {
     const std::string_view text = cutter_.text_of(word);
     text.copy(buffer_.data() + size_, text.size());
-    add_word(static_cast<uint32_t>(size_), static_cast<uint32_t>(size_ + text.size()), source_begin,
-             source_end);
+    pieces_.push_back({static_cast<uint32_t>(size_), static_cast<uint32_t>(size_ + text.size()),
+                       source_begin, source_end});
+    hashes_.push_back(hash_word(buffer_.data() + size_, text.size()));
     size_ += text.size();
     buffer_[size_++] = ' ';
   }
@@ -127,7 +117,7 @@ bool SimpleText::add_wide(uint32_t code_point, bool& plain) {
     const auto size = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c),
                                            reinterpret_cast<utf8proc_uint8_t*>(bytes));
     view = {bytes, static_cast<size_t>(size)};
-    if (size_ + 64 > buffer_.size()) buffer_.resize(2 * buffer_.size());
+    if (size_ + 2 * kRoomBehind > buffer_.size()) buffer_.resize(2 * buffer_.size());
     view.copy(buffer_.data() + size_, view.size());
     size_ += view.size();
     if (!(wide_character_bits(c) & kLetterBit)) plain = false;
@@ -135,14 +125,41 @@ bool SimpleText::add_wide(uint32_t code_point, bool& plain) {
   return true;
 }
 
+// Small letters from here on, eight at a time; what is written too much is written over.
+const char* SimpleText::copy_letters(const char* from) {
+  const auto at = static_cast<size_t>(from - input_.data());
+  size_t word = at / 64;
+  uint64_t left = not_letters_[word] & (~uint64_t{0} << (at % 64));
+  while (left == 0) left = not_letters_[++word];
+  const size_t count = word * 64 + static_cast<size_t>(std::countr_zero(left)) - at;
+  char* to = buffer_.data() + size_;
+  for (size_t k = 0; k < count; k += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, from + k, 8);
+    eight |= 0x2020202020202020;
+    std::memcpy(to + k, &eight, 8);
+  }
+  size_ += count;
+  return from + count;
+}
+
 void SimpleText::make(std::string_view text) {
-  buffer_.resize(2 * text.size() + 4 * kRoomBehind);
+  static const FindByteBits find = find_byte_bits();
+  input_.reserve(text.size() + kRoomBehind);
+  input_.assign(text);
+  input_.append(kRoomBehind, '\0');
+  not_letters_.resize(text.size() / 64 + 2);
+  for (size_t w = 0; w <= text.size() / 64; ++w)
+    not_letters_[w] = ~find(input_.data() + 64 * w).letters;
+  not_letters_.back() = ~uint64_t{0};
+  const size_t room = 2 * text.size() + 4 * kRoomBehind;
+  if (buffer_.size() < room) buffer_.resize(room);
   size_ = 0;
-  begins_.clear();
-  ends_.clear();
+  pieces_.clear();
   hashes_.clear();
-  sources_.clear();
-  const char *const start = text.data(), *const end = start + text.size();
+  pieces_.reserve(text.size() / 4 + 16);
+  hashes_.reserve(text.size() / 4 + 16);
+  const char *const start = input_.data(), *const end = start + text.size();
   size_t begin = 0;
   const char* chunk = start;
   bool plain = true;
@@ -155,8 +172,7 @@ void SimpleText::make(std::string_view text) {
   for (const char* p = start; p < end;) {
     const char to = entry(*p);
     if (to > kWide) {
-      buffer_[size_++] = to;
-      ++p;
+      p = copy_letters(p);
       continue;
     }
     if (to == kSeparator) {
@@ -164,7 +180,7 @@ void SimpleText::make(std::string_view text) {
       chunk = ++p;
       continue;
     }
-    if (size_ + 64 > buffer_.size()) buffer_.resize(2 * buffer_.size());
+    if (size_ + 2 * kRoomBehind > buffer_.size()) buffer_.resize(2 * buffer_.size());
     if (to == kDigit) {
       plain = plain && size_ == begin;
       buffer_[size_++] = '0';

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "data/curate/split_text.h"
+#include "data/curate/hash_word.h"
 
 namespace lathe {
 namespace {
@@ -111,7 +111,7 @@ void collect_contractions(Collector& c) {
 
 }  // namespace
 
-SpecialWords::SpecialWords() : table_(kMask + 1) {
+SpecialWords::SpecialWords() : table_(kMask + 1), bits_(kBits) {
   Collector collector;
   collect_contractions(collector);
   for (int hour = 1; hour <= 12; ++hour) {
@@ -128,7 +128,13 @@ SpecialWords::SpecialWords() : table_(kMask + 1) {
     size_t at = hash & kMask;
     while (table_[at].hash != 0) at = (at + 1) & kMask;
     table_[at] = {hash, cuts};
+    bits_[hash >> 6 & (kBits - 1)] |= uint64_t{1} << (hash & 63);
   }
+}
+
+const SpecialWords& special_words() {
+  static const SpecialWords words;
+  return words;
 }
 
 }  // namespace lathe

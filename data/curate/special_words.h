@@ -20,6 +20,7 @@ class SpecialWords {
 
   // Nothing for a word that the rules decide.
   const SpecialWord* find(uint64_t hash) const {
+    if (!(bits_[hash >> 6 & (kBits - 1)] >> (hash & 63) & 1)) return nullptr;
     for (size_t at = hash & kMask;; at = (at + 1) & kMask) {
       if (table_[at].hash == hash) return &table_[at];
       if (table_[at].hash == 0) return nullptr;
@@ -27,8 +28,11 @@ class SpecialWords {
   }
 
  private:
-  static constexpr size_t kMask = 8191;
+  static constexpr size_t kMask = 4095, kBits = 1024;
   std::vector<SpecialWord> table_;
+  std::vector<uint64_t> bits_;  // says no to nearly all, and fits the nearest cache
 };
+
+const SpecialWords& special_words();  // one for all, read only
 
 }  // namespace lathe

@@ -1,47 +1,28 @@
 #include "data/curate/split_text.h"
 
+#include <bit>
 #include <cstring>
 
 #include "data/curate/affixes.h"
 #include "data/curate/characters.h"
 #include "data/curate/special_words.h"
+#include "data/tokenize/character_bits.h"
 #include "data/tokenize/unicode.h"
 
 namespace lathe {
 namespace {
 
-constexpr size_t kRoomBehind = 32;
+constexpr size_t kRoomBehind = 128;
 
-uint64_t load8(const char* from) {
-  uint64_t value;
-  std::memcpy(&value, from, 8);
-  return value;
-}
-
-uint64_t mix(uint64_t a, uint64_t b) {
-  const auto product = static_cast<unsigned __int128>(a) * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
-
-// Shared by all, read only.
-const SpecialWords& special_words() {
-  static const SpecialWords words;
-  return words;
+// The first bit that is set at or behind `from`; there is one.
+uint32_t next_bit(const std::vector<uint64_t>& bits, uint32_t from) {
+  size_t word = from / 64;
+  uint64_t left = bits[word] & (~uint64_t{0} << (from % 64));
+  while (left == 0) left = bits[++word];
+  return static_cast<uint32_t>(word * 64 + static_cast<size_t>(std::countr_zero(left)));
 }
 
 }  // namespace
-
-uint64_t hash_word(const char* bytes, size_t size) {
-  constexpr uint64_t kA = 0x9E3779B97F4A7C15, kB = 0xD6E8FEB86659FD93;
-  uint64_t hash = (size + 1) * kA;
-  while (size > 8) {
-    hash = mix(hash ^ load8(bytes), kB);
-    bytes += 8;
-    size -= 8;
-  }
-  const uint64_t tail = size == 0 ? 0 : load8(bytes) & (~uint64_t{0} >> (64 - 8 * size));
-  return mix(hash ^ tail, kB) | 1;  // never 0, which tables keep for empty places
-}
 
 int64_t count_chars(std::string_view text) {
   int64_t chars = 0;
@@ -84,45 +65,78 @@ void SplitText::count_bytes() {
   }
 }
 
+void SplitText::find_bits() {
+  static const FindByteBits find = find_byte_bits();
+  const size_t count = size_ / 64 + 1;
+  spaces_.resize(count + 1);
+  not_spaces_.resize(count + 1);
+  not_letters_.resize(count + 1);
+  for (size_t w = 0; w < count; ++w) {
+    const ByteBits bits = find(buffer_.data() + 64 * w);
+    spaces_[w] = bits.spaces;
+    not_spaces_[w] = ~bits.spaces;
+    not_letters_[w] = ~bits.letters;
+  }
+  spaces_[size_ / 64] |= ~uint64_t{0} << (size_ % 64);
+  spaces_[count] = not_spaces_[count] = not_letters_[count] = ~uint64_t{0};
+}
+
 void SplitText::split_words() {
-  const char* text = buffer_.data();
-  const auto end = static_cast<uint32_t>(size_);
-  for (uint32_t i = 0; i < end;) {
-    if (byte_bits(text[i]) & kSpaceBit) {
-      ++i;
-      continue;
+  find_bits();
+  words_.reserve(size_ / 4 + 16);
+  const auto size = static_cast<uint32_t>(size_);
+  for (uint32_t begin = next_bit(not_spaces_, 0); begin < size;) {
+    const uint32_t end = next_bit(spaces_, begin);
+    const uint32_t letters_end = next_bit(not_letters_, begin);
+    if (letters_end == end) {
+      add_plain_word(begin, end);
+    } else if (letters_end + 1 != end || !add_marked_word(begin, end)) {
+      add_chunk(begin, end);
     }
-    const uint32_t begin = i;
-    uint8_t seen = 0;
-    do seen |= byte_bits(text[i++]);
-    while (i < end && !(byte_bits(text[i]) & kSpaceBit));
-    add_chunk(begin, i, seen);
+    begin = next_bit(not_spaces_, end);
   }
 }
 
-void SplitText::add_chunk(uint32_t begin, uint32_t end, uint8_t seen) {
-  if ((seen & ~(kLetterBit | kUpperBit)) == 0) {
-    add_plain_word(begin, end, true);
-  } else if (seen & kHighBit) {
+// Letters and one mark behind them, which is most of what is no plain word.
+bool SplitText::add_marked_word(uint32_t begin, uint32_t end) {
+  const char* text = buffer_.data();
+  const char mark = text[end - 1];
+  if (end - begin < 2) return false;
+  if (mark == '.') {
+    const bool upper = byte_bits(text[end - 2]) & kUpperBit;
+    if (upper && (end - begin < 3 || !(byte_bits(text[end - 3]) & kUpperBit))) return false;
+    if (is_special(begin, end)) return false;
+  } else if (mark != ',' && mark != ';' && mark != ':' && mark != '!' && mark != '?') {
+    return false;
+  }
+  add_plain_word(begin, end - 1);
+  add_word(end - 1, end);
+  return true;
+}
+
+void SplitText::add_chunk(uint32_t begin, uint32_t end) {
+  uint8_t seen = 0;
+  for (uint32_t i = begin; i < end; ++i) seen |= byte_bits(buffer_[i]);
+  if (seen & (kHighBit | kSpaceBit)) {
     add_wide_chunk(begin, end);
   } else {
     cut_chunk(begin, end);
   }
 }
 
-// White space beyond ASCII cuts too.
+// White space cuts that is none of ASCII's six.
 void SplitText::add_wide_chunk(uint32_t begin, uint32_t end) {
   const char* text = buffer_.data();
   uint32_t start = begin;
   for (uint32_t i = begin; i < end;) {
-    if (!(byte_bits(text[i]) & kHighBit)) {
+    if (!(byte_bits(text[i]) & (kHighBit | kSpaceBit))) {
       ++i;
       continue;
     }
     const char* p = text + i;
     const uint32_t c = next_code_point(p);
     const auto next = static_cast<uint32_t>(p - text);
-    if (is_space(c)) {
+    if (character_bits_of(c) & kSpaceBit) {
       if (i > start) cut_chunk(start, i);
       start = next;
     }
@@ -156,11 +170,11 @@ void SplitText::cut_chunk(uint32_t begin, uint32_t end) {
 }
 
 bool SplitText::is_special(uint32_t begin, uint32_t end) const {
-  return begin < end && special_words().find(hash_word(buffer_.data() + begin, end - begin));
+  return begin < end && specials_.find(hash_word(buffer_.data() + begin, end - begin));
 }
 
 bool SplitText::add_special(uint32_t begin, uint32_t end) {
-  const SpecialWord* special = special_words().find(hash_word(buffer_.data() + begin, end - begin));
+  const SpecialWord* special = specials_.find(hash_word(buffer_.data() + begin, end - begin));
   if (!special) return false;
   uint32_t start = begin;
   for (const uint8_t cut : special->cuts) {
@@ -190,16 +204,16 @@ void SplitText::cut_inside(uint32_t begin, uint32_t end) {
   if (begin + start < end) add_word(begin + start, end);
 }
 
-void SplitText::add_plain_word(uint32_t begin, uint32_t end, bool has_letter) {
+void SplitText::add_plain_word(uint32_t begin, uint32_t end) {
   const uint32_t size = end - begin;
   const uint64_t hash = hash_word(buffer_.data() + begin, size);
-  if (const SpecialWord* special = special_words().find(hash)) {
+  if (const SpecialWord* special = specials_.find(hash)) {
     if (special->cuts[0] != 0) {
       add_special(begin, end);
       return;
     }
   }
-  words_.push_back({begin, size, size, has_letter ? uint32_t{kHasLetter} : 0, hash});
+  words_.push_back({begin, size, size, kHasLetter, hash});
 }
 
 void SplitText::add_word(uint32_t begin, uint32_t end) {
@@ -230,10 +244,8 @@ void SplitText::add_line(size_t begin, size_t end) {
 void SplitText::split_lines() {
   const char* text = buffer_.data();
   const std::string_view all(text, size_);
-  const bool plain =
-      all.find_first_of(std::string_view("\r\v\f\x1c\x1d\x1e", 6)) == all.npos &&
-      (is_ascii() || (all.find("\xC2\x85") == all.npos && all.find("\xE2\x80\xA8") == all.npos &&
-                      all.find("\xE2\x80\xA9") == all.npos));
+  bool plain = is_ascii() || (all.find("\xC2\x85") == all.npos && count('\xE2') == 0);
+  for (const char c : {'\r', '\v', '\f', '\x1c', '\x1d', '\x1e'}) plain = plain && count(c) == 0;
   if (plain) {
     size_t begin = 0;
     while (begin < size_) {

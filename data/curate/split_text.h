@@ -6,6 +6,9 @@
 #include <string_view>
 #include <vector>
 
+#include "data/curate/hash_word.h"
+#include "data/curate/special_words.h"
+
 // A document cut into words and lines, once, for every filter that asks about them.
 namespace lathe {
 
@@ -57,16 +60,20 @@ class SplitText {
   void split_words();
   void split_lines();
   void add_line(size_t begin, size_t end);
-  void add_chunk(uint32_t begin, uint32_t end, uint8_t seen);
+  void find_bits();
+  void add_chunk(uint32_t begin, uint32_t end);
+  bool add_marked_word(uint32_t begin, uint32_t end);
   void add_wide_chunk(uint32_t begin, uint32_t end);
   void cut_chunk(uint32_t begin, uint32_t end);
   void cut_inside(uint32_t begin, uint32_t end);
   bool is_special(uint32_t begin, uint32_t end) const;
   bool add_special(uint32_t begin, uint32_t end);
   void add_word(uint32_t begin, uint32_t end);
-  void add_plain_word(uint32_t begin, uint32_t end, bool has_letter);
+  void add_plain_word(uint32_t begin, uint32_t end);
 
+  const SpecialWords& specials_ = special_words();
   std::string buffer_;  // the text and room behind it for whole loads
+  std::vector<uint64_t> spaces_, not_spaces_, not_letters_;  // a bit a byte, ones behind the end
   size_t size_ = 0;
   int64_t chars_ = 0;
   std::array<uint32_t, 256> bytes_{};  // how often each occurs
@@ -76,8 +83,5 @@ class SplitText {
 };
 
 int64_t count_chars(std::string_view text);
-
-// A hash for words in tables: fast, not for files. Eight bytes behind the text must be readable.
-uint64_t hash_word(const char* bytes, size_t size);
 
 }  // namespace lathe
