@@ -6,7 +6,9 @@
 #include "recipes/exact_match.h"
 #include "recipes/parts.h"
 #include "recipes/run_frame.h"
+#include "recipes/samples.h"
 #include "recipes/trained_model.h"
+#include "trainer/generate/generation_config.h"
 #include "trainer/trainer.h"
 
 namespace lathe {
@@ -48,9 +50,10 @@ void say_first_example(const Datasets& train, const Tokenizer& tokenizer, Metric
 }
 
 // Conversations in the data: will the model stop where its turns end?
-void say_end_of_turn(const ChatFormat& format, const Datasets& train, const Tokenizer& tokenizer, Model& model, Metrics& metrics) {
+void say_end_of_turn(const ChatFormat& format, const Datasets& train, const Tokenizer& tokenizer,
+                     const std::vector<int64_t>& stop_ids, Metrics& metrics) {
   const bool chats = std::any_of(train.begin(), train.end(), [](const auto& d) { return !d->manifest().template_hash.empty(); });
-  const std::string note = chats ? end_of_turn_note(format, tokenizer, model.config().eos_token_id) : "";
+  const std::string note = chats ? end_of_turn_note(format, tokenizer, stop_ids) : "";
   if (!note.empty()) metrics.note(note);
 }
 
@@ -71,8 +74,8 @@ int train_language_model(RunContext run) {
 
   const std::string tokenizer_path = tokenizer_folder(config.model);
   const Tokenizer tokenizer(tokenizer_path);
-  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics);
-  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics);
+  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
+  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
   Loader loader(train, source_weights(config.data.train), loader_options(config, mesh));
   std::unique_ptr<Loader> eval_loader;
   if (!eval.empty()) {
@@ -83,13 +86,17 @@ int train_language_model(RunContext run) {
   Model* const model = trained.model.get();
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
   const std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
-  record_run(config, tokenizer_path, tokenizer, mesh);
+  record_run(run, tokenizer_path, tokenizer, train, mesh);
   say_start(config, *model, loader, mesh, metrics);
   say_first_example(train, tokenizer, metrics);
   say_trained(trained, metrics);
   const ChatFormat format(tokenizer, config.data.chat_template);
-  say_end_of_turn(format, train, tokenizer, *model, metrics);
+  record_chat_template(config, format, train, mesh);
+  const std::vector<int64_t> stop_ids = stop_ids_of(config.model.model_name_or_path, model->config());
+  say_end_of_turn(format, train, tokenizer, stop_ids, metrics);
 
+  std::optional<Samples> samples;
+  if (config.train.sample_steps > 0) samples.emplace(eval.empty() ? train : eval, config.train.num_samples, tokenizer, stop_ids);
   Trainer trainer({.mesh = mesh,
                    .model = *model,
                    .objective = token_loss(config.loss),
@@ -98,10 +105,11 @@ int train_language_model(RunContext run) {
                    .batches = batches_of(loader),
                    .eval_batches = eval_loader ? std::optional(batches_of(*eval_loader)) : std::nullopt,
                    .metrics = metrics,
-                   .eval_objective = cross_entropy},
-                  trainer_options(run));
+                   .eval_objective = cross_entropy,
+                   .show_samples = [&](int64_t step) { samples->show(*model, step, config.output_dir, mesh, metrics); }},
+                  trainer_options(run, *model, mesh));
   const auto answers = [&] {
-    return exact_match(*model, tokenizer, config.data.exact_match, format, mesh);
+    return exact_match(*model, tokenizer, config.data.exact_match, format, stop_ids, mesh);
   };
   const ExactMatch before = config.data.exact_match.empty() ? ExactMatch{} : answers();
   if (trainer.run() == Trainer::End::kStopped) return 75;
