@@ -1,5 +1,6 @@
 #include "data/curate/split_text.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -235,8 +236,9 @@ void SplitText::add_word(uint32_t begin, uint32_t end) {
 
 void SplitText::add_line(size_t begin, size_t end) {
   const auto first = static_cast<uint32_t>(lines_.empty() ? 0 : lines_.back().end_word);
-  uint32_t last = first;
-  while (last < words_.size() && words_[last].begin < end) ++last;
+  const auto behind = std::lower_bound(words_.begin() + first, words_.end(), end,
+                                       [](const Word& w, size_t at) { return w.begin < at; });
+  const auto last = static_cast<uint32_t>(behind - words_.begin());
   lines_.push_back({static_cast<uint32_t>(begin), static_cast<uint32_t>(end), first, last});
 }
 
@@ -244,7 +246,11 @@ void SplitText::add_line(size_t begin, size_t end) {
 void SplitText::split_lines() {
   const char* text = buffer_.data();
   const std::string_view all(text, size_);
-  bool plain = is_ascii() || (all.find("\xC2\x85") == all.npos && count('\xE2') == 0);
+  // Looked for only where a document has the bytes they end with.
+  const auto has = [&](std::string_view mark) {
+    return count(mark.back()) > 0 && all.find(mark) != all.npos;
+  };
+  bool plain = is_ascii() || !(has("\xC2\x85") || has("\xE2\x80\xA8") || has("\xE2\x80\xA9"));
   for (const char c : {'\r', '\v', '\f', '\x1c', '\x1d', '\x1e'}) plain = plain && count(c) == 0;
   if (plain) {
     size_t begin = 0;
