@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "data/curate/curate.h"
+#include "data/curate/decide.h"
 #include "launch/arguments.h"
 #include "launch/exit_codes.h"
 #include "launch/run_verb.h"
@@ -33,6 +34,16 @@ class CurateBar {
   std::chrono::steady_clock::time_point shown_ = std::chrono::steady_clock::now();
 };
 
+// What is wrong here is wrong with the config, not with the data.
+CurateOptions read_options(const ConfigSource& source, CurateConfig& config) try {
+  const ResolvedConfig resolved = read_config(source, config);
+  CurateOptions options = curate_options(config, resolved);
+  const Rules checked(options);
+  return options;
+} catch (const std::invalid_argument& fault) {
+  throw UsageError(fault.what());
+}
+
 }  // namespace
 
 int curate_verb(int argc, char** argv) {
@@ -46,8 +57,7 @@ int curate_verb(int argc, char** argv) {
                    "\nfilters, their rules and signals\n" + curate_filters_text());
   if (!arguments.parse(argc, argv)) return kDone;
   CurateConfig config;
-  const ResolvedConfig resolved = read_config({config_path, overrides}, config);
-  const CurateOptions options = curate_options(config, resolved);
+  const CurateOptions options = read_options({config_path, overrides}, config);
   const auto start = std::chrono::steady_clock::now();
   const CurateResult result = curate(options, config.output_dir, CurateBar());
   const double seconds =
