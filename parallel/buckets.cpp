@@ -11,7 +11,7 @@ int64_t round_up(int64_t count, int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
 }
 
-void check(const std::vector<Parameter*>& parameters, at::Device device) {
+void check(const std::vector<Parameter*>& parameters, at::Device device, bool trained) {
   std::set<std::string> names;
   std::set<const void*> tensors;
   for (const Parameter* parameter : parameters) {
@@ -23,7 +23,7 @@ void check(const std::vector<Parameter*>& parameters, at::Device device) {
     if (!names.insert(parameter->name).second) refuse("the name is there twice");
     if (!tensors.insert(value.unsafeGetTensorImpl()).second)
       refuse("its tensor is another parameter's too");
-    if (!parameter->trained) continue;
+    if (parameter->trained != trained) continue;
     if (value.device() != device) {
       refuse(fmt::format("it is on {}, the ranks are on {}", value.device().str(), device.str()));
     }
@@ -42,7 +42,7 @@ Bucket& bucket_of(at::ScalarType type, std::vector<Bucket>& buckets,
   return buckets.emplace_back();
 }
 
-void fill(Bucket& bucket, int parts, int64_t align) {
+void move_into(Bucket& bucket, int parts, int64_t align, const FillParameter& fill) {
   int64_t total = 0;
   for (const Parameter* parameter : bucket.parameters) {
     bucket.offsets.push_back(total);
@@ -50,8 +50,9 @@ void fill(Bucket& bucket, int parts, int64_t align) {
   }
   total = round_up(total, parts * align);
   const at::TensorOptions options = bucket.parameters.front()->value.options().requires_grad(false);
+  const bool trained = bucket.parameters.front()->trained;
   bucket.values = at::zeros({total}, options);
-  bucket.grads = at::zeros({total}, options.dtype(at::kFloat));
+  if (trained) bucket.grads = at::zeros({total}, options.dtype(at::kFloat));
   for (size_t i = 0; i < bucket.parameters.size(); ++i) {
     Parameter& parameter = *bucket.parameters[i];
     const auto view = [&](const at::Tensor& flat) {
@@ -59,30 +60,42 @@ void fill(Bucket& bucket, int parts, int64_t align) {
           .view(parameter.value.sizes());
     };
     const at::Tensor home = view(bucket.values);
-    home.copy_(parameter.value);
+    const at::Tensor before = parameter.value.detach();
     // set_data, not assignment: the model's own handles to this tensor must see the new memory. The
     // old memory goes now, so that the model is never held twice.
     parameter.value.set_data(home);
-    parameter.value.set_requires_grad(true);
-    parameter.grad = view(bucket.grads);
+    parameter.value.set_requires_grad(trained);
+    if (!fill || !fill(parameter)) home.copy_(before);
+    if (trained) parameter.grad = view(bucket.grads);
   }
+}
+
+std::vector<Bucket> make(const std::vector<Parameter*>& parameters, int parts, at::Device device,
+                         int64_t align, bool trained, const FillParameter& fill) {
+  check(parameters, device, trained);
+  const at::NoGradGuard no_grad;
+  std::vector<Bucket> buckets;
+  std::vector<at::ScalarType> types;
+  for (Parameter* parameter : parameters) {
+    if (parameter->trained == trained) {
+      bucket_of(parameter->value.scalar_type(), buckets, types).parameters.push_back(parameter);
+    }
+  }
+  for (Bucket& bucket : buckets) move_into(bucket, parts, align, fill);
+  return buckets;
 }
 
 }  // namespace
 
 std::vector<Bucket> make_buckets(const std::vector<Parameter*>& parameters, int parts,
-                                 at::Device device, int64_t align) {
-  check(parameters, device);
-  const at::NoGradGuard no_grad;
-  std::vector<Bucket> buckets;
-  std::vector<at::ScalarType> types;
-  for (Parameter* parameter : parameters) {
-    if (parameter->trained) {
-      bucket_of(parameter->value.scalar_type(), buckets, types).parameters.push_back(parameter);
-    }
-  }
-  for (Bucket& bucket : buckets) fill(bucket, parts, align);
-  return buckets;
+                                 at::Device device, int64_t align, const FillParameter& fill) {
+  return make(parameters, parts, device, align, true, fill);
+}
+
+std::vector<Bucket> make_frozen_buckets(const std::vector<Parameter*>& parameters, int parts,
+                                        at::Device device, int64_t align,
+                                        const FillParameter& fill) {
+  return make(parameters, parts, device, align, false, fill);
 }
 
 }  // namespace lathe

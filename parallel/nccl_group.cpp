@@ -38,7 +38,7 @@ void check_cuda(cudaError_t code, const char* call) {
 // the kernel and whoever waits for it go on.
 class Communicator {
  public:
-  Communicator(Group& host, int device);
+  Communicator(Group& host, at::Device device);
   ~Communicator();
   Communicator(const Communicator&) = delete;
 
@@ -58,7 +58,7 @@ class Communicator {
   // NCCL's own abort can hang.
   void abort();
 
-  const int device_;
+  const int device_;  // of the GPU
   ncclComm_t comm_ = nullptr;
   std::mutex mutex_;
   std::condition_variable stop_wanted_;
@@ -68,8 +68,8 @@ class Communicator {
   std::thread watcher_;
 };
 
-Communicator::Communicator(Group& host, int device) : device_(device) {
-  CHECK_CUDA(cudaSetDevice(device));
+Communicator::Communicator(Group& host, at::Device device) : device_(device.index()) {
+  CHECK_CUDA(cudaSetDevice(device_));
   ncclUniqueId id{};
   ncclResult_t made = ncclSuccess;
   if (host.rank() == 0) made = ncclGetUniqueId(&id);
@@ -182,14 +182,12 @@ at::Tensor widened(const at::Tensor& tensor) {
 
 class NcclGroup final : public Group {
  public:
-  NcclGroup(std::unique_ptr<Group> host, int device)
+  NcclGroup(std::unique_ptr<Group> host, at::Device device)
       : host_(std::move(host)), device_(device), comm_(*host_, device) {}
 
   int rank() const override { return host_->rank(); }
   int size() const override { return host_->size(); }
-  at::Device device() const override {
-    return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(device_));
-  }
+  at::Device device() const override { return device_; }
 
   void all_reduce(at::Tensor& tensor, Reduce op) override {
     check_tensor("all_reduce", tensor, device());
@@ -242,24 +240,22 @@ class NcclGroup final : public Group {
   }
 
  private:
-  cudaStream_t stream() const {
-    return c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device_)).stream();
-  }
+  cudaStream_t stream() const { return c10::cuda::getCurrentCUDAStream(device_.index()).stream(); }
 
   std::unique_ptr<Group> host_;
-  int device_;
+  at::Device device_;
   Communicator comm_;
 };
 
 }  // namespace
 
-std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, int device) {
+std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, at::Device device) {
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess) devices = 0;
-  if (device >= devices) {
+  if (device.index() >= devices) {
     throw std::invalid_argument(
         fmt::format("rank {} wants GPU {} of its host, but {} can be seen; start one rank per GPU",
-                    host->rank(), device, devices));
+                    host->rank(), device.index(), devices));
   }
   return std::make_unique<NcclGroup>(std::move(host), device);
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <memory>
 #include <string>
 
@@ -13,7 +15,7 @@ namespace lathe {
 
 // host: the same ranks on the CPU; it carries what NCCL needs to find its peers. device: this
 // rank's GPU.
-std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, int device);
+std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, at::Device device);
 // "none" in a build without it.
 std::string nccl_version();
 

@@ -38,9 +38,11 @@ double sum_of_squares(const Block& block) {
 double sum_of_squares_cpu(const std::vector<Slice>& slices) {
   std::vector<Block> blocks;
   for (const Slice& slice : slices) {
-    const float* values = slice.grad.const_data_ptr<float>();
-    for (int64_t begin = 0; begin < slice.grad.numel(); begin += kBlock) {
-      blocks.push_back({values + begin, std::min(kBlock, slice.grad.numel() - begin)});
+    for (const CutPiece& piece : slice.counted) {
+      const float* values = slice.grad.const_data_ptr<float>() + piece.part;
+      for (int64_t begin = 0; begin < piece.count; begin += kBlock) {
+        blocks.push_back({values + begin, std::min(kBlock, piece.count - begin)});
+      }
     }
   }
   std::vector<double> sums(blocks.size());
@@ -56,7 +58,10 @@ double sum_of_squares_cpu(const std::vector<Slice>& slices) {
 double sum_of_squares_elsewhere(const std::vector<Slice>& slices) {
   std::vector<at::Tensor> norms;
   for (const Slice& slice : slices) {
-    norms.push_back(at::linalg_vector_norm(slice.grad, 2, std::nullopt, false, at::kDouble));
+    for (const CutPiece& piece : slice.counted) {
+      norms.push_back(at::linalg_vector_norm(slice.grad.narrow(0, piece.part, piece.count), 2,
+                                             std::nullopt, false, at::kDouble));
+    }
   }
   return norms.empty() ? 0 : at::stack(norms).square().sum().item<double>();
 }
@@ -68,12 +73,10 @@ double gradient_norm(Sharding& sharding, Mesh& mesh) {
   const std::vector<Slice>& slices = sharding.slices();
   double sum =
       mesh.device().is_cpu() ? sum_of_squares_cpu(slices) : sum_of_squares_elsewhere(slices);
-  if (!sharding.replicated()) {
-    at::Tensor total = at::full({1}, sum, at::TensorOptions(at::kDouble).device(mesh.device()));
-    mesh.dp().all_reduce(total, Reduce::kSum);
-    sum = total.item<double>();
-  }
-  return std::sqrt(sum);
+  at::Tensor total = at::full({1}, sum, at::TensorOptions(at::kDouble).device(mesh.device()));
+  if (!sharding.replicated()) mesh.dp().all_reduce(total, Reduce::kSum);
+  mesh.tp().all_reduce(total, Reduce::kSum);
+  return std::sqrt(total.item<double>());
 }
 
 double clip_factor(double norm, double max_norm) {

@@ -1,25 +1,9 @@
 #include "parallel/sharding.h"
 
-#include "parallel/buckets.h"
+#include "parallel/slices.h"
 
 namespace lathe {
 namespace {
-
-// The slices of the elements [begin, end) of a bucket.
-void add_slices(const Bucket& bucket, int64_t begin, int64_t end, std::vector<Slice>& slices) {
-  for (size_t i = 0; i < bucket.parameters.size(); ++i) {
-    const Parameter& parameter = *bucket.parameters[i];
-    const int64_t offset = bucket.offsets[i];
-    const int64_t from = std::max(begin, offset);
-    const int64_t to = std::min(end, offset + parameter.value.numel());
-    if (from >= to) continue;
-    slices.push_back({.name = parameter.name,
-                      .shape = parameter.value.sizes().vec(),
-                      .offset = from - offset,
-                      .value = bucket.values.slice(0, from, to),
-                      .grad = bucket.grads.slice(0, from, to)});
-  }
-}
 
 void set_to_zero(std::vector<Bucket>& buckets) {
   for (Bucket& bucket : buckets) bucket.grads.zero_();
@@ -28,11 +12,16 @@ void set_to_zero(std::vector<Bucket>& buckets) {
 // Every rank owns everything and makes the same update.
 class Replicated final : public Sharding {
  public:
-  Replicated(std::vector<Bucket> buckets, Group& dp) : buckets_(std::move(buckets)), dp_(dp) {
-    for (const Bucket& bucket : buckets_) add_slices(bucket, 0, bucket.values.numel(), slices_);
+  Replicated(std::vector<Bucket> buckets, Mesh& mesh) : buckets_(std::move(buckets)), mesh_(mesh) {
+    for (const Bucket& bucket : buckets_) {
+      add_slices(bucket, 0, bucket.values.numel(), bucket.values, bucket.grads, slices_);
+    }
   }
   void reduce_gradients() override {
-    for (Bucket& bucket : buckets_) dp_.all_reduce(bucket.grads, Reduce::kSum);
+    for (Bucket& bucket : buckets_) {
+      sum_partial_gradients(bucket.parameters, mesh_.tp());
+      mesh_.dp().all_reduce(bucket.grads, Reduce::kSum);
+    }
   }
   std::vector<Slice>& slices() override { return slices_; }
   void gather_parameters() override {}
@@ -42,7 +31,7 @@ class Replicated final : public Sharding {
 
  private:
   std::vector<Bucket> buckets_;
-  Group& dp_;
+  Mesh& mesh_;
   std::vector<Slice> slices_;
 };
 
@@ -50,14 +39,16 @@ class Replicated final : public Sharding {
 // every bucket.
 class Zero1 final : public Sharding {
  public:
-  Zero1(std::vector<Bucket> buckets, Group& dp) : buckets_(std::move(buckets)), dp_(dp) {
+  Zero1(std::vector<Bucket> buckets, Mesh& mesh)
+      : buckets_(std::move(buckets)), tp_(mesh.tp()), dp_(mesh.dp()) {
     for (const Bucket& bucket : buckets_) {
-      const int64_t part = bucket.values.numel() / dp_.size();
-      add_slices(bucket, part * dp_.rank(), part * (dp_.rank() + 1), slices_);
+      const int64_t count = bucket.values.numel() / dp_.size(), begin = count * dp_.rank();
+      add_slices(bucket, begin, begin + count, part(bucket.values), part(bucket.grads), slices_);
     }
   }
   void reduce_gradients() override {
     for (Bucket& bucket : buckets_) {
+      sum_partial_gradients(bucket.parameters, tp_);
       at::Tensor mine = part(bucket.grads);
       dp_.reduce_scatter(bucket.grads, mine);
     }
@@ -83,22 +74,28 @@ class Zero1 final : public Sharding {
   }
 
   std::vector<Bucket> buckets_;
-  Group& dp_;
+  Group &tp_, &dp_;
   std::vector<Slice> slices_;
 };
 
 }  // namespace
 
 std::unique_ptr<Sharding> make_sharding(int zero, std::vector<Parameter*> parameters, Mesh& mesh,
-                                        int64_t align) {
-  if (zero != 0 && zero != 1) {
+                                        int64_t align, std::vector<int> units,
+                                        const FillParameter& fill) {
+  if (zero < 0 || zero > 3) {
     throw std::invalid_argument(
         "parallel.zero is " + std::to_string(zero) +
-        ", expected 0 (every rank holds all optimiser state) or 1 (split over dp)");
+        ", expected 0 (every rank holds everything), or what is split over dp: 1 (optimiser "
+        "state), 2 (gradients too), 3 (weights too)");
+  }
+  if (zero >= 2) return make_unit_sharding(zero, parameters, mesh, align, units, fill);
+  for (Parameter* parameter : parameters) {
+    if (fill) fill(*parameter);
   }
   std::vector<Bucket> buckets = make_buckets(parameters, mesh.dp().size(), mesh.device(), align);
-  if (zero == 0) return std::make_unique<Replicated>(std::move(buckets), mesh.dp());
-  return std::make_unique<Zero1>(std::move(buckets), mesh.dp());
+  if (zero == 0) return std::make_unique<Replicated>(std::move(buckets), mesh);
+  return std::make_unique<Zero1>(std::move(buckets), mesh);
 }
 
 }  // namespace lathe

@@ -46,7 +46,9 @@ void run_process(const WorldOptions& options, const Body& body) {
   const HostRanks host = mpi_host_ranks();
   at::set_num_threads(threads_for(options, host.cores, host.size));
   run_mpi([&](std::unique_ptr<Group> world) {
-    if (options.backend == "nccl") world = nccl_group(std::move(world), host.rank);
+    if (options.backend == "nccl")
+      world = nccl_group(std::move(world),
+                         at::Device(at::kCUDA, static_cast<at::DeviceIndex>(host.rank)));
     body(std::move(world));
   });
 }

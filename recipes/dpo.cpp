@@ -88,9 +88,10 @@ std::unique_ptr<Model> load_reference(const RunConfig& config, Mesh& mesh) {
   std::unique_ptr<Model> model;
   const std::string& folder = config.dpo.ref_model_name_or_path;
   if (folder.empty()) {
-    model = make_or_load_model(config, mesh.device());
+    model = make_or_load_model(config, mesh);
   } else {
-    model = load_model(resolve_model_folder(folder), compute_dtype(config.model.dtype, mesh.device()), mesh.device());
+    model = load_model(resolve_model_folder(folder), compute_dtype(config.model.dtype, mesh.device()), mesh.device(),
+                       tensor_parallel(config.parallel, mesh));
   }
   for (Parameter* parameter : model->parameters()) {
     parameter->trained = false;
@@ -183,7 +184,7 @@ int train_preferences(RunContext run) {
                   trainer_options(run, *trained.model, mesh));
   if (trainer.run() == Trainer::End::kStopped) return 75;
   if (optimizer->use_average()) sharding->gather_parameters();
-  finish_run(config, trained, tokenizer_path, mesh, metrics);
+  finish_run(config, trained, tokenizer_path, *sharding, mesh, metrics);
   return 0;
 }
 

@@ -16,7 +16,7 @@ namespace {
 
 int64_t count_parameters(Model& model) {
   int64_t count = 0;
-  for (const Parameter* parameter : model.parameters()) count += parameter->value.numel();
+  for (const Parameter* parameter : model.parameters()) count += parameter->whole_numel();
   return count;
 }
 
@@ -115,7 +115,7 @@ int train_language_model(RunContext run) {
   if (trainer.run() == Trainer::End::kStopped) return 75;
   if (optimizer->use_average()) sharding->gather_parameters();
   if (!config.data.exact_match.empty()) say_match(before, answers(), metrics);
-  finish_run(config, trained, tokenizer_path, mesh, metrics);
+  finish_run(config, trained, tokenizer_path, *sharding, mesh, metrics);
   return 0;
 }
 

@@ -96,13 +96,24 @@ std::string tokenizer_folder(const ModelSection& config) {
   return config.tokenizer.empty() ? config.model_name_or_path : config.tokenizer;
 }
 
-std::unique_ptr<Model> make_or_load_model(const RunConfig& config, at::Device device) {
+TensorParallel tensor_parallel(const ParallelSection& config, Mesh& mesh) {
+  return {mesh.tp(), config.sequence_parallel};
+}
+
+UnfilledModel make_or_open_model(const RunConfig& config, Mesh& mesh) {
   const std::string& folder = config.model.model_name_or_path;
-  const at::ScalarType dtype = compute_dtype(config.model.dtype, device);
-  if (!config.model.from_scratch) return load_model(folder, dtype, device);
-  std::unique_ptr<Model> model = make_model(read_model_config(folder), dtype, device);
-  initialize(*model, static_cast<uint64_t>(config.seed));
-  return model;
+  const at::ScalarType dtype = compute_dtype(config.model.dtype, mesh.device());
+  const TensorParallel tp = tensor_parallel(config.parallel, mesh);
+  if (!config.model.from_scratch) return open_model(folder, dtype, mesh.device(), tp);
+  const ModelConfig sizes = read_model_config(folder);
+  return {make_model(sizes, dtype, mesh.device(), tp),
+          [sizes, seed = static_cast<uint64_t>(config.seed)](Parameter& parameter) { initialize(sizes, parameter, seed); }};
+}
+
+std::unique_ptr<Model> make_or_load_model(const RunConfig& config, Mesh& mesh) {
+  UnfilledModel opened = make_or_open_model(config, mesh);
+  for (Parameter* parameter : opened.model->parameters()) opened.fill(*parameter);
+  return std::move(opened.model);
 }
 
 // Those that this process may run on: fewer than there are in a container or under taskset.

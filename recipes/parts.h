@@ -10,6 +10,7 @@
 #include "data/tokenize/tokenizer.h"
 #include "parallel/mesh.h"
 #include "recipes/recipe.h"
+#include "trainer/hf_folder.h"
 #include "trainer/metrics.h"
 #include "trainer/model.h"
 
@@ -26,8 +27,12 @@ at::ScalarType compute_dtype(const std::string& dtype, at::Device device);
 // The model's own folder unless the config names another.
 std::string tokenizer_folder(const ModelSection& config);
 
-// Weights from the folder, or initialised from the seed.
-std::unique_ptr<Model> make_or_load_model(const RunConfig& config, at::Device device);
+// How models are cut over the mesh.
+TensorParallel tensor_parallel(const ParallelSection& config, Mesh& mesh);
+
+// Weights from the folder, or initialised from the seed; this rank's parts.
+UnfilledModel make_or_open_model(const RunConfig& config, Mesh& mesh);
+std::unique_ptr<Model> make_or_load_model(const RunConfig& config, Mesh& mesh);
 
 // Sources that are no path but names in data.dataset_dir/dataset_info.json (LLaMA-Factory's; several with commas
 // between) become what stands there. Returns one line for each. Throws std::invalid_argument for a source that is neither.

@@ -43,6 +43,7 @@ RunConfig few_steps(RunConfig config, int64_t steps) {
   config.train.resume_from_checkpoint = "never";
   config.train.global_batch_size = 0;
   config.parallel.dp = "auto";
+  config.parallel.tp = 1;
   config.parallel.backend = "local";
   return config;
 }

@@ -73,6 +73,15 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
     refuse(resolved, "train.global_batch_size",
            "train.global_batch_size and train.gradient_accumulation_steps both say how many rows make a step; keep one");
   }
+  if (config.parallel.zero == 3 && config.recipe == "dpo") {
+    refuse(resolved, "parallel.zero",
+           "parallel.zero 3 brings weights together in every pass, but dpo makes other passes on each rank; use zero: 2");
+  }
+  if (config.parallel.zero == 3 && !config.data.exact_match.empty()) {
+    refuse(resolved, "data.exact_match",
+           "data.exact_match makes other passes on each rank, but parallel.zero 3 brings weights together in every pass; "
+           "use zero: 2");
+  }
   for (const char* key : {"model.freeze", "model.unfrozen_parameters", "model.freeze_trainable_layers"}) {
     if (config.has_lora && resolved.given(key)) {
       refuse(resolved, key, std::string(key) + " does not go with lora, which freezes all weights of the model; leave it out");

@@ -117,6 +117,7 @@ struct ParallelSection {
   std::string dp = "auto";
   int64_t tp = 1;
   int64_t zero = 1;
+  bool sequence_parallel = true;
   int64_t ranks = 1;
   std::string backend = "auto";
   int64_t threads_per_rank = 0;
@@ -125,8 +126,12 @@ struct ParallelSection {
 template <class V>
 void fields(V& v, ParallelSection& c) {
   v("dp", c.dp, "data-parallel ranks; auto: all ranks / tp");
-  v("tp", c.tp, "tensor-parallel ranks", between(1, 1));
-  v("zero", c.zero, "0: every rank holds the whole optimiser state; 1: each holds its part", between(0, 1));
+  v("tp", c.tp, "tensor-parallel ranks: each has its part of every layer", between(1, 256));
+  v("zero", c.zero,
+    "what is split over the data-parallel ranks: 0 nothing, 1 optimiser state, 2 gradients too, 3 weights too",
+    between(0, 3));
+  v("sequence_parallel", c.sequence_parallel,
+    "tensor-parallel ranks share the tokens out between the layers, and the memory of these");
   v("ranks", c.ranks, "threads of this process that act as ranks (not under mpirun)", between(1, 256));
   v("backend", c.backend, "how ranks talk; auto: mpi under mpirun, else threads", one_of({"auto", "local", "mpi", "nccl"}));
   v("threads_per_rank", c.threads_per_rank, "threads of each rank's tensor operations; 0: cores / ranks", at_least(0));

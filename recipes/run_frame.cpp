@@ -62,11 +62,12 @@ Trainer::Options trainer_options(const RunContext& run, Model& model, Mesh& mesh
           .gemm_flops = static_cast<double>(sum_over(mesh.world(), {gemm}).at(0))};
 }
 
-void finish_run(const RunConfig& config, TrainedModel& trained, const std::string& tokenizer_folder, Mesh& mesh,
-                Metrics& metrics) {
+void finish_run(const RunConfig& config, TrainedModel& trained, const std::string& tokenizer_folder, Sharding& sharding,
+                Mesh& mesh, Metrics& metrics) {
+  std::string chat_template;
+  if (mesh.world().rank() == 0) chat_template = read_chat_template(config.output_dir);
+  trained.save(config.output_dir, tokenizer_folder, sharding, mesh);  // with the tokenizer's own
   if (mesh.world().rank() == 0) {
-    const std::string chat_template = read_chat_template(config.output_dir);
-    trained.save(config.output_dir, tokenizer_folder);  // with the tokenizer's own
     write_chat_template(config.output_dir, chat_template);
     finish_run_record(config.output_dir, config.train.price_per_hour);
     metrics.note("model written to " + config.output_dir);

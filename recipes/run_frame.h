@@ -26,7 +26,7 @@ void record_chat_template(const RunConfig& config, const ChatFormat& format, con
 Trainer::Options trainer_options(const RunContext& run, Model& model, Mesh& mesh);
 
 // Rank 0 saves the result and draws the run's report; every rank returns when that is done.
-void finish_run(const RunConfig& config, TrainedModel& trained, const std::string& tokenizer_folder, Mesh& mesh,
-                Metrics& metrics);
+void finish_run(const RunConfig& config, TrainedModel& trained, const std::string& tokenizer_folder, Sharding& sharding,
+                Mesh& mesh, Metrics& metrics);
 
 }  // namespace lathe

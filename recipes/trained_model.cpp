@@ -2,9 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <set>
+#include <utility>
+
 #include "recipes/parts.h"
 #include "trainer/freeze.h"
-#include "trainer/hf_folder.h"
+#include "trainer/whole_weights.h"
 
 namespace lathe {
 namespace {
@@ -18,6 +21,23 @@ void share_start(Lora& lora, Mesh& mesh) {
   }
 }
 
+// With zero 3 no rank has all weights at once, unless adapters begin with a look at them.
+void fill_now_or_later(TrainedModel& trained, const std::function<void(Parameter&)>& fill, const RunConfig& config) {
+  const LoraConfig& lora = config.lora;
+  const bool looks = config.has_lora && (lora.use_dora || lora.init_lora_weights.starts_with("pissa") ||
+                                         !lora.modules_to_save.empty() || !lora.trainable_token_indices.empty());
+  const std::vector<Parameter*> weights = trained.model->parameters();
+  if (config.parallel.zero < 3 || looks) {
+    for (Parameter* weight : weights) fill(*weight);
+    return;
+  }
+  trained.fill = [fill, own = std::set<Parameter*>(weights.begin(), weights.end())](Parameter& parameter) {
+    if (!own.contains(&parameter)) return false;
+    fill(parameter);
+    return true;
+  };
+}
+
 Checkpointing checkpointing_of(const std::string& name) {
   if (name == "selective") return Checkpointing::kSelective;
   return name == "true" ? Checkpointing::kBlock : Checkpointing::kOff;
@@ -26,9 +46,11 @@ Checkpointing checkpointing_of(const std::string& name) {
 }  // namespace
 
 TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh) {
-  TrainedModel trained{.model = make_or_load_model(config, mesh.device()),
+  UnfilledModel opened = make_or_open_model(config, mesh);
+  TrainedModel trained{.model = std::move(opened.model),
                        .lora = std::nullopt,
                        .base = config.model.model_name_or_path};
+  fill_now_or_later(trained, opened.fill, config);
   trained.model->set_checkpointing(checkpointing_of(config.train.gradient_checkpointing));
   if (!config.has_lora) {
     freeze_parameters(*trained.model,
@@ -45,8 +67,8 @@ TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh) {
 void say_trained(TrainedModel& trained, Metrics& metrics) {
   int64_t all = 0, chosen = 0;
   for (const Parameter* parameter : trained.parameters()) {
-    all += parameter->value.numel();
-    chosen += parameter->trained ? parameter->value.numel() : 0;
+    all += parameter->whole_numel();
+    chosen += parameter->trained ? parameter->whole_numel() : 0;
   }
   if (chosen == all) return;
   metrics.note(fmt::format("trained: {} of {} numbers ({:.2f} %){}", chosen, all,
@@ -55,14 +77,14 @@ void say_trained(TrainedModel& trained, Metrics& metrics) {
 }
 
 std::unique_ptr<Sharding> TrainedModel::shard(const RunConfig& config, Mesh& mesh) {
-  const bool cut = config.parallel.zero == 1 && mesh.dp().size() > 1;
+  const bool cut = config.parallel.zero >= 1 && mesh.dp().size() > 1;
   if (cut && needs_whole_parameters(config.optimizer)) {
     throw std::invalid_argument(fmt::format(
-        "optimizer.optim {} looks at whole matrices, which parallel.zero 1 cuts over {} ranks; use parallel.zero: 0",
-        config.optimizer.optim, mesh.dp().size()));
+        "optimizer.optim {} looks at whole matrices, which parallel.zero {} cuts over {} ranks; use parallel.zero: 0",
+        config.optimizer.optim, config.parallel.zero, mesh.dp().size()));
   }
-  return make_sharding(static_cast<int>(config.parallel.zero), parameters(), mesh,
-                       slice_alignment(config.optimizer));
+  return shard_model(static_cast<int>(config.parallel.zero), *model, parameters(), mesh,
+                     slice_alignment(config.optimizer), std::exchange(fill, {}));
 }
 
 OptimizerConfig TrainedModel::optimizer_config(const RunConfig& config) {
@@ -72,14 +94,20 @@ OptimizerConfig TrainedModel::optimizer_config(const RunConfig& config) {
   return result;
 }
 
-void TrainedModel::save(const std::string& folder, const std::string& tokenizer_folder) {
+void TrainedModel::save(const std::string& folder, const std::string& tokenizer_folder,
+                        const WeightSource& weights) {
   if (lora) {
-    lora->write(folder, base);
+    lora->write(folder, base, weights);
     carry_tokenizer(tokenizer_folder, folder);
   } else {
     save_model(*model, folder, tokenizer_folder,
-               model->parameters().front()->value.scalar_type());
+               model->parameters().front()->value.scalar_type(), int64_t{5} << 30, weights);
   }
+}
+
+void TrainedModel::save(const std::string& folder, const std::string& tokenizer_folder, Sharding& sharding, Mesh& mesh) {
+  with_whole_weights(*model, parameters(), sharding, mesh,
+                     [&](const WeightSource& weights) { save(folder, tokenizer_folder, weights); });
 }
 
 }  // namespace lathe

@@ -7,6 +7,7 @@
 
 #include "parallel/mesh.h"
 #include "recipes/run_config.h"
+#include "trainer/hf_folder.h"
 #include "trainer/lora.h"
 #include "trainer/metrics.h"
 
@@ -18,13 +19,18 @@ struct TrainedModel {
   std::unique_ptr<Model> model;
   std::optional<Lora> lora;  // absent: the weights themselves are trained
   std::string base;          // the folder that the weights come from
+  FillParameter fill = {};  // for shard(), where weights have no values yet
 
   std::vector<Parameter*> parameters() { return lora ? lora->parameters() : model->parameters(); }
   std::unique_ptr<Sharding> shard(const RunConfig& config, Mesh& mesh);
   // With the rates of LoRA+, where those are asked for.
   static OptimizerConfig optimizer_config(const RunConfig& config);
   // The run's result: a Hugging Face folder, or a PEFT adapter with the tokenizer beside it.
-  void save(const std::string& folder, const std::string& tokenizer_folder);
+  // `weights`: where whole weights come from, if not from this rank's own.
+  void save(const std::string& folder, const std::string& tokenizer_folder,
+            const WeightSource& weights = {});
+  // Collective: rank 0 writes what all ranks of the mesh hold.
+  void save(const std::string& folder, const std::string& tokenizer_folder, Sharding& sharding, Mesh& mesh);
 };
 
 TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh);

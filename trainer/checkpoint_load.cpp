@@ -78,6 +78,49 @@ bool looks_complete(const std::string& folder) {
   }
 }
 
+// Elements [begin, end) of a flattened whole tensor, from byte `position` of a file on.
+struct Stretch {
+  int64_t begin = 0, end = 0;
+  uint64_t position = 0;
+  int64_t file = 0;
+};
+
+// By where they begin.
+std::vector<Stretch> stretches_of(const ManifestTensor& tensor) {
+  std::vector<Stretch> result;
+  for (const ManifestPiece& piece : tensor.pieces) {
+    for (const CutPiece& run : pieces_of(piece.cut, piece.offset, piece.count)) {
+      result.push_back({.begin = run.whole,
+                        .end = run.whole + run.count,
+                        .position = piece.position + (run.part - piece.offset) * sizeof(float),
+                        .file = piece.file});
+    }
+  }
+  std::ranges::sort(result, {}, &Stretch::begin);
+  return result;
+}
+
+// Reads `count` elements from `begin` on; how many there are without a gap.
+int64_t read_run(const std::vector<Stretch>& stored,
+                 const std::vector<std::unique_ptr<ReadFile>>& files, int64_t begin, int64_t count,
+                 float* values) {
+  int64_t at = begin;
+  const int64_t end = begin + count;
+  auto next = std::ranges::upper_bound(stored, at, {}, &Stretch::begin);
+  while (next != stored.begin()) {
+    --next;
+    if (next->end > at) break;
+  }
+  for (; next != stored.end() && next->begin <= at && at < end; ++next) {
+    const int64_t to = std::min(end, next->end);
+    if (to <= at) continue;
+    files[next->file]->read(values + (at - begin), (to - at) * sizeof(float),
+                            next->position + (at - next->begin) * sizeof(float));
+    at = to;
+  }
+  return at - begin;
+}
+
 }  // namespace
 
 std::string checkpoint_folder(const std::string& output_dir, int64_t step) {
@@ -107,22 +150,15 @@ void Checkpoint::fill(const std::vector<StateSlice>& slices) const {
       throw std::invalid_argument(folder_ + ": " + slice.name + " is " + shape_text(tensor.shape) +
                                   ", expected " + shape_text(slice.shape));
     }
-    std::vector<ManifestPiece> pieces = tensor.pieces;
-    std::ranges::sort(pieces, {}, &ManifestPiece::offset);
+    const std::vector<Stretch> stored = stretches_of(tensor);
     float* values = slice.values.data_ptr<float>();
-    int64_t at = slice.offset;  // everything before it is filled
-    const int64_t end = slice.offset + slice.values.numel();
-    for (const ManifestPiece& piece : pieces) {
-      if (piece.offset > at || at >= end) break;
-      const int64_t to = std::min(end, piece.offset + piece.count);
-      if (to <= at) continue;
-      files[piece.file]->read(values + (at - slice.offset), (to - at) * sizeof(float),
-                              piece.position + (at - piece.offset) * sizeof(float));
-      at = to;
-    }
-    if (at < end) {
-      throw std::invalid_argument(folder_ + ": " + slice.name + " lacks the elements from " +
-                                  std::to_string(at) + " on");
+    for (const CutPiece& piece : pieces_of(slice.cut, slice.offset, slice.values.numel())) {
+      const int64_t filled =
+          read_run(stored, files, piece.whole, piece.count, values + (piece.part - slice.offset));
+      if (filled < piece.count) {
+        throw std::invalid_argument(folder_ + ": " + slice.name + " lacks the elements from " +
+                                    std::to_string(piece.whole + filled) + " on");
+      }
     }
   }
 }

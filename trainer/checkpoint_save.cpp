@@ -15,9 +15,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
+std::string place_of(const StateSlice& slice) {
+  std::string text = slice.name;
+  if (!slice.cut.runs.empty()) text += "/dim" + std::to_string(slice.cut.dim);
+  for (const CutRun& run : slice.cut.runs)
+    text += "_" + std::to_string(run.begin) + "-" + std::to_string(run.end);
+  return text + "/" + std::to_string(slice.offset);
+}
+
 std::string run_of(const StateSlice& slice) {
-  return slice.name + "/" + std::to_string(slice.offset) + "+" +
-         std::to_string(slice.values.numel());
+  return place_of(slice) + "+" + std::to_string(slice.values.numel());
 }
 
 // Which of its slices this rank writes. What several ranks hold goes to the one with the least to
@@ -72,10 +79,10 @@ bool all_finite(const float* values, int64_t n) {
   return found == 0;
 }
 
-// One contiguous data set named <tensor>/<offset>; returns the byte of the file where its numbers
-// begin.
+// One contiguous data set named <tensor>/<cut>/<offset>; returns the byte of the file where its
+// numbers begin.
 uint64_t write_dataset(hid_t file, const StateSlice& slice) {
-  const std::string name = slice.name + "/" + std::to_string(slice.offset);
+  const std::string name = place_of(slice);
   const hsize_t count = slice.values.numel();
   const hdf5::Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose, name);
   const hdf5::Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose, name);
@@ -116,7 +123,8 @@ std::string write_rank_file(const std::string& folder, int rank,
       tensor.pieces.push_back({.offset = slice.offset,
                                .count = values.numel(),
                                .position = write_dataset(file, slice),
-                               .file = 0});
+                               .file = 0,
+                               .cut = slice.cut});
     }
     hdf5::check(file.reset(), path);
   }

@@ -13,7 +13,7 @@ double flops_per_token(Model& model) {
   double flops = 0;
   for (const LinearLayer* layer : model.linear_layers()) {
     const Parameter& weight = layer->weight;
-    flops += (weight.trained ? 6.0 : 4.0) * static_cast<double>(weight.value.numel());
+    flops += (weight.trained ? 6.0 : 4.0) * static_cast<double>(weight.whole_numel());
   }
   const ModelConfig& config = model.config();
   return flops + 6.0 * static_cast<double>(config.hidden_size * config.vocab_size);

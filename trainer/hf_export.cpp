@@ -52,11 +52,11 @@ std::vector<Shard> plan_shards(Model& model, at::ScalarType store_dtype, int64_t
   std::vector<Shard> shards;
   for (const Parameter* parameter : model.parameters()) {
     const int64_t bytes =
-        parameter->value.numel() * static_cast<int64_t>(at::elementSize(store_dtype));
+        parameter->whole_numel() * static_cast<int64_t>(at::elementSize(store_dtype));
     if (shards.empty() ||
         (shards.back().bytes + bytes > max_shard_bytes && shards.back().bytes > 0))
       shards.emplace_back();
-    shards.back().specs.push_back({parameter->name, store_dtype, parameter->value.sizes().vec()});
+    shards.back().specs.push_back({parameter->name, store_dtype, parameter->whole_shape()});
     shards.back().bytes += bytes;
   }
   if (shards.size() == 1) shards[0].file = kWeightsFile;

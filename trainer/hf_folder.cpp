@@ -56,9 +56,10 @@ void check_tensors(const WeightFiles& files, Model& model, const std::string& fo
       continue;
     }
     const TensorEntry& entry = files.entry(name);
-    if (parameter->value.sizes() != at::IntArrayRef(entry.shape)) {
-      wrong.push_back(name + " is " + shape_text(entry.shape) + " but " +
-                      shape_text(parameter->value.sizes()) + " is expected");
+    const std::vector<int64_t> shape = parameter->whole_shape();
+    if (shape != entry.shape) {
+      wrong.push_back(name + " is " + shape_text(entry.shape) + " but " + shape_text(shape) +
+                      " is expected");
     } else if (!is_floating(entry.dtype)) {
       wrong.push_back(name + " is " + entry.dtype + " but F32, BF16 or F16 is expected");
     }
@@ -93,17 +94,26 @@ void check_total(const WeightFiles& files, const ModelConfig& config, const std:
 
 }  // namespace
 
-std::unique_ptr<Model> load_model(const std::string& folder, at::ScalarType dtype,
-                                  at::Device device) {
+UnfilledModel open_model(const std::string& folder, at::ScalarType dtype, at::Device device,
+                         const TensorParallel& tp) {
   const ModelConfig config = read_model_config(folder);
-  const WeightFiles files(folder);
-  check_total(files, config, folder);
-  std::unique_ptr<Model> model = make_model(config, dtype, device);
-  check_tensors(files, *model, folder);
-  const at::NoGradGuard no_grad;
-  for (Parameter* parameter : model->parameters())
-    parameter->value.copy_(files.tensor(name_in(files, parameter->name)));
-  return model;
+  // Owned by the copies of `fill`.
+  const auto files = std::make_shared<const WeightFiles>(folder);
+  check_total(*files, config, folder);
+  std::unique_ptr<Model> model = make_model(config, dtype, device, tp);
+  check_tensors(*files, *model, folder);
+  return {std::move(model), [files](Parameter& parameter) {
+            const at::NoGradGuard no_grad;
+            const at::Tensor whole = files->tensor(name_in(*files, parameter.name));
+            parameter.value.copy_(part_of(whole, parameter.cut));
+          }};
+}
+
+std::unique_ptr<Model> load_model(const std::string& folder, at::ScalarType dtype,
+                                  at::Device device, const TensorParallel& tp) {
+  UnfilledModel opened = open_model(folder, dtype, device, tp);
+  for (Parameter* parameter : opened.model->parameters()) opened.fill(*parameter);
+  return std::move(opened.model);
 }
 
 }  // namespace lathe

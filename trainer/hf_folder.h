@@ -13,8 +13,17 @@ namespace lathe {
 // in dtype on device. Missing, extra and mis-shaped tensors are listed by name in one error.
 // Tolerated: lm_head.weight beside tied embeddings, and the rotary buffers that old versions
 // stored.
+// Of a model that is cut over ranks each rank reads its parts only.
 std::unique_ptr<Model> load_model(const std::string& folder, at::ScalarType dtype,
-                                  at::Device device);
+                                  at::Device device, const TensorParallel& tp = {});
+
+// The same, with the weights still in their files: fill gives one parameter its values.
+struct UnfilledModel {
+  std::unique_ptr<Model> model;
+  std::function<void(Parameter&)> fill;
+};
+UnfilledModel open_model(const std::string& folder, at::ScalarType dtype, at::Device device,
+                         const TensorParallel& tp = {});
 
 // A weight by parameter name, whole; undefined: take the model's own. For float32 masters.
 using WeightSource = std::function<at::Tensor(const std::string& name)>;

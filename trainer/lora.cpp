@@ -26,10 +26,21 @@ void freeze(Parameter& parameter) {
   parameter.value.set_requires_grad(false);
 }
 
-Parameter adapter_parameter(const std::string& name, at::IntArrayRef shape, at::Device device,
-                            bool trained) {
+Parameter adapter_parameter(const std::string& name, std::vector<int64_t> shape, const Cut& cut,
+                            at::Device device, bool trained) {
+  if (!cut.runs.empty()) shape = cut.part_shape();
   const at::Tensor value = at::zeros(shape, at::TensorOptions(at::kFloat).device(device));
-  return {.name = name, .value = value.set_requires_grad(trained), .grad = {}, .trained = trained};
+  return {.name = name,
+          .value = value.set_requires_grad(trained),
+          .grad = {},
+          .trained = trained,
+          .cut = cut};
+}
+
+// The cut of a matrix that has the same outputs, or inputs, as the weight.
+Cut cut_like(const Cut& weight, std::vector<int64_t> shape, int64_t dim) {
+  if (weight.runs.empty()) return {};
+  return {.shape = std::move(shape), .dim = dim, .runs = weight.runs};
 }
 
 std::vector<std::string> module_names(Model& model) {
@@ -97,18 +108,32 @@ void Lora::attach(LinearLayer& layer, bool trained) {
   const int64_t rank = std::llround(
       pattern_value(config_.rank_pattern, name).value_or(static_cast<double>(config_.lora_r)));
   const double alpha = pattern_value(config_.alpha_pattern, name).value_or(config_.lora_alpha);
-  const at::Tensor& weight = layer.weight.value;
-  const int64_t out = weight.size(layer.transposed ? 1 : 0),
-                in = weight.size(layer.transposed ? 0 : 1);
+  const std::vector<int64_t> whole = layer.weight.whole_shape();
+  const int64_t out = whole[layer.transposed ? 1 : 0], in = whole[layer.transposed ? 0 : 1];
+  const Cut& cut = layer.weight.cut;
+  const TensorParallel& tp = model_->tensor_parallel();
   if (rank < 1 || rank > 1 << 16)
     throw std::invalid_argument("lora: rank " + std::to_string(rank) + " of " + name);
-  const auto make = [&](const char* end, at::IntArrayRef shape) {
-    return adapter_parameter(name + end, shape, weight.device(), trained);
+  const bool by_inputs = layer.summand;
+  const auto make = [&](const char* end, const std::vector<int64_t>& shape, const Cut& part) {
+    return adapter_parameter(name + end, shape, part, layer.weight.value.device(), trained);
+  };
+  // What is not cut is at every rank, which has a summand of its gradient.
+  const auto make_out = [&](const char* end, const std::vector<int64_t>& shape) {
+    Parameter made = make(end, shape, by_inputs ? tp.copy(shape) : cut_like(cut, shape, 0));
+    made.partial = by_inputs || layer.weight.partial;
+    return made;
   };
   auto adapter = std::make_unique<LinearAdapter>();
-  adapter->a = make(".lora_A.weight", {rank, in});
-  adapter->b = make(".lora_B.weight", {out, rank});
-  if (config_.use_dora) adapter->magnitude = make(".lora_magnitude_vector", {out});
+  const std::vector<int64_t> shape{rank, in};
+  adapter->a = make(".lora_A.weight", shape, by_inputs ? cut_like(cut, shape, 1) : tp.copy(shape));
+  adapter->a.partial = !by_inputs;
+  adapter->b = make_out(".lora_B.weight", {out, rank});
+  if (config_.use_dora) adapter->magnitude = make_out(".lora_magnitude_vector", {out});
+  if (by_inputs) {
+    adapter->first_input = cut.runs.front().begin;
+    adapter->inputs = tp;
+  }
   const auto r = static_cast<double>(rank);
   adapter->scale = alpha / (config_.use_rslora ? std::sqrt(r) : r);
   adapter->dropout = config_.lora_dropout;
@@ -121,6 +146,11 @@ void Lora::initialize(Layer& layer, uint64_t seed) {
   const at::NoGradGuard no_grad;
   LinearAdapter& adapter = *layer.layer->adapter;
   const LinearWeights base = layer.layer->weights();
+  if (config_.init_lora_weights.starts_with("pissa") && !base.weight->cut.is_whole()) {
+    throw std::invalid_argument("lora.init_lora_weights " + config_.init_lora_weights +
+                                " looks at whole weights, but " + base.weight->name +
+                                " is cut over ranks; use parallel.tp: 1");
+  }
   init_lora(adapter.weights(), base, config_.init_lora_weights, seed);
   if (adapter.magnitude) adapter.magnitude->value.copy_(adapted_norm(base, adapter.weights()));
   if (!config_.init_lora_weights.starts_with("pissa")) return;
@@ -168,10 +198,15 @@ void Lora::train_tokens() {
     throw std::invalid_argument(
         "lora.trainable_token_indices and modules_to_save both train the embeddings; keep one");
   }
+  if (!table.cut.is_whole()) {
+    throw std::invalid_argument(
+        "lora.trainable_token_indices: the embeddings are cut over ranks; use parallel.tp: 1");
+  }
   table.row_ids = at::tensor(token_ids_, at::kLong).to(table.value.device());
-  token_rows_ = std::make_unique<Parameter>(adapter_parameter(
-      module_of(table) + ".token_adapter.trainable_tokens_delta",
-      {static_cast<int64_t>(token_ids_.size()), table.value.size(1)}, table.value.device(), true));
+  token_rows_ = std::make_unique<Parameter>(
+      adapter_parameter(module_of(table) + ".token_adapter.trainable_tokens_delta",
+                        {static_cast<int64_t>(token_ids_.size()), table.value.size(1)}, {},
+                        table.value.device(), true));
   token_rows_->value.data().copy_(table.value.detach().index_select(0, table.row_ids));
   table.rows = token_rows_.get();
   saved_.push_back({token_rows_.get(), token_rows_->value.detach().clone(), {}});
@@ -192,7 +227,7 @@ std::vector<Parameter*> Lora::parameters() {
 int64_t Lora::num_trained() {
   int64_t count = 0;
   for (const Parameter* parameter : parameters()) {
-    if (parameter->trained) count += parameter->value.numel();
+    if (parameter->trained) count += parameter->whole_numel();
   }
   return count;
 }

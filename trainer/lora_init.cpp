@@ -26,7 +26,7 @@ at::Tensor filled(at::IntArrayRef shape, uint64_t seed, uint64_t stream, const D
 }
 
 at::Tensor uniform(const Parameter& p, double limit, uint64_t seed) {
-  return filled(p.value.sizes(), seed, hash_name(p.name), [&](const auto& bits) {
+  return filled(p.whole_shape(), seed, hash_name(p.name), [&](const auto& bits) {
     std::array<double, 4> four;
     for (int i = 0; i < 4; ++i) four[i] = limit * (2 * uniform_from(bits[i]) - 1);
     return four;
@@ -90,10 +90,13 @@ void init_lora(const LoraWeights& lora, const LinearWeights& base, const std::st
                uint64_t seed) {
   const at::NoGradGuard no_grad;
   const at::Tensor a_RI = lora.a->value.detach();
+  const std::vector<int64_t> whole = lora.a->whole_shape();
   if (how == "true") {
-    a_RI.copy_(uniform(*lora.a, 1 / std::sqrt(static_cast<double>(a_RI.size(1))), seed));
+    const double limit = 1 / std::sqrt(static_cast<double>(whole[1]));
+    a_RI.copy_(part_of(uniform(*lora.a, limit, seed), lora.a->cut));
   } else if (how == "gaussian") {
-    a_RI.copy_(normal(a_RI.sizes(), lora.a->name, seed) / static_cast<double>(a_RI.size(0)));
+    const at::Tensor draws = normal(whole, lora.a->name, seed);
+    a_RI.copy_(part_of(draws, lora.a->cut) / static_cast<double>(whole[0]));
   } else if (how == "pissa" || how.starts_with(kIterated)) {
     init_pissa(lora, base, how, seed);
   } else {

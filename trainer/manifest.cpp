@@ -13,7 +13,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kFormat = "lathe.checkpoint";
-constexpr int kVersion = 1;
+// The first has no cuts, and is written where there are none.
+constexpr int kVersion = 1, kVersionWithCuts = 2;
 // What stands around the 16 digits of the hash at the end of the text.
 constexpr std::string_view kBeforeHash = ",\n\"hash\": \"", kAfterHash = "\"}\n";
 constexpr size_t kTail = kBeforeHash.size() + 16 + kAfterHash.size();
@@ -28,13 +29,38 @@ ManifestFile file_of(const json& value) {
           .hash = std::stoull(value.at("hash").get<std::string>(), nullptr, 16)};
 }
 
-// A piece is [offset, count, byte position, file].
+// A piece is [offset, count, byte position, file], and if it is of a part of the tensor, the dim
+// and the runs of the cut: [..., dim, begin, end, begin, end, ...].
+json to_json(const ManifestPiece& piece) {
+  json result{piece.offset, piece.count, piece.position, piece.file};
+  if (piece.cut.runs.empty()) return result;
+  result.push_back(piece.cut.dim);
+  for (const CutRun& run : piece.cut.runs) {
+    result.push_back(run.begin);
+    result.push_back(run.end);
+  }
+  return result;
+}
+
+Cut cut_of(const json& piece, const std::vector<int64_t>& shape) {
+  if (piece.size() == 4) return {};
+  Cut cut{.shape = shape, .dim = piece.at(4).get<int64_t>(), .runs = {}};
+  if (cut.dim < 0 || cut.dim >= std::ssize(shape)) throw std::out_of_range("a cut has no dim");
+  for (size_t i = 5; i < piece.size(); i += 2) {
+    const CutRun run{piece.at(i).get<int64_t>(), piece.at(i + 1).get<int64_t>()};
+    if (run.begin < 0 || run.end < run.begin || run.end > shape[cut.dim])
+      throw std::out_of_range("a cut lies outside its tensor");
+    cut.runs.push_back(run);
+  }
+  return cut;
+}
+
 json to_json(const std::map<std::string, ManifestTensor>& tensors) {
   json result = json::object();
   for (const auto& [name, tensor] : tensors) {
     json pieces = json::array();
     for (const ManifestPiece& piece : tensor.pieces) {
-      pieces.push_back({piece.offset, piece.count, piece.position, piece.file});
+      pieces.push_back(to_json(piece));
     }
     result[name] = {{"shape", tensor.shape}, {"pieces", std::move(pieces)}};
   }
@@ -50,10 +76,20 @@ std::map<std::string, ManifestTensor> tensors_of(const json& value) {
       entry.pieces.push_back({.offset = piece.at(0).get<int64_t>(),
                               .count = piece.at(1).get<int64_t>(),
                               .position = piece.at(2).get<uint64_t>(),
-                              .file = piece.at(3).get<int64_t>()});
+                              .file = piece.at(3).get<int64_t>(),
+                              .cut = cut_of(piece, entry.shape)});
     }
   }
   return result;
+}
+
+int version_of(const CheckpointManifest& manifest) {
+  for (const auto& [name, tensor] : manifest.tensors) {
+    for (const ManifestPiece& piece : tensor.pieces) {
+      if (!piece.cut.runs.empty()) return kVersionWithCuts;
+    }
+  }
+  return kVersion;
 }
 
 int64_t elements(const std::vector<int64_t>& shape) {
@@ -73,8 +109,9 @@ void check(const CheckpointManifest& manifest) {
     }
   }
   for (const auto& [name, tensor] : manifest.tensors) {
-    const int64_t total = elements(tensor.shape);
+    const int64_t whole = elements(tensor.shape);
     for (const ManifestPiece& piece : tensor.pieces) {
+      const int64_t total = piece.cut.runs.empty() ? whole : elements(piece.cut.part_shape());
       const bool in_tensor = piece.offset >= 0 && piece.count > 0 && piece.offset <= total &&
                              piece.count <= total - piece.offset;
       if (!in_tensor) throw std::out_of_range("a piece of " + name + " lies outside the tensor");
@@ -98,8 +135,8 @@ std::string dump_manifest(const CheckpointManifest& manifest) {
   std::string text = fmt::format(
       "{{\"format\": \"{}\",\n\"version\": {},\n\"step\": {},\n\"state\": {},\n\"files\": "
       "{},\n\"tensors\": {}",
-      kFormat, kVersion, manifest.step, json::parse(manifest.state).dump(), files.dump(),
-      to_json(manifest.tensors).dump());
+      kFormat, version_of(manifest), manifest.step, json::parse(manifest.state).dump(),
+      files.dump(), to_json(manifest.tensors).dump());
   const std::string hash = hex16(hash_bytes(text));
   return text.append(kBeforeHash).append(hash).append(kAfterHash);
 }
@@ -118,9 +155,10 @@ CheckpointManifest parse_manifest(const std::string& text, const std::string& wh
   CheckpointManifest manifest;
   try {
     const json value = json::parse(text);
-    if (value.at("format") != kFormat || value.at("version") != kVersion) {
+    const json& version = value.at("version");
+    if (value.at("format") != kFormat || (version != kVersion && version != kVersionWithCuts)) {
       throw std::out_of_range("expected format " + std::string(kFormat) + ", version " +
-                              std::to_string(kVersion));
+                              std::to_string(kVersion) + " or " + std::to_string(kVersionWithCuts));
     }
     manifest.step = value.at("step").get<int64_t>();
     manifest.state = value.at("state").dump();

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "parallel/cut.h"
+
 // manifest.json of a checkpoint: which files it has, and where the bytes of every tensor lie in
 // them.
 //
@@ -18,11 +20,12 @@ struct ManifestFile {
 };
 
 // Elements [offset, offset + count) of a flattened tensor, as float32 from byte `position` of
-// files[file] on.
+// files[file] on. Of a tensor that was cut over tp: of what the cut leaves, flattened.
 struct ManifestPiece {
   int64_t offset = 0, count = 0;
   uint64_t position = 0;
   int64_t file = 0;
+  Cut cut = {};
 };
 
 struct ManifestTensor {

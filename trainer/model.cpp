@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 
+#include "parallel/sharding.h"
 #include "trainer/philox.h"
 
 namespace lathe {
@@ -18,17 +19,6 @@ void fill_normal(float* values, int64_t count, double deviation, uint64_t seed, 
   });
 }
 
-void initialize(Parameter& parameter, double deviation, double norm_weight, uint64_t seed) {
-  if (parameter.value.dim() < 2) {
-    parameter.value.fill_(parameter.name.ends_with(".bias") ? 0 : norm_weight);
-    return;
-  }
-  at::Tensor values = at::empty(parameter.value.sizes(), at::kFloat);
-  fill_normal(values.mutable_data_ptr<float>(), values.numel(), deviation, seed,
-              hash_name(parameter.name));
-  parameter.value.copy_(values);
-}
-
 }  // namespace
 
 KvCache Model::make_cache(int64_t capacity) {
@@ -37,19 +27,44 @@ KvCache Model::make_cache(int64_t capacity) {
   KvCache cache;
   cache.capacity = capacity;
   for (int64_t layer = 0; layer < c.num_hidden_layers; ++layer) {
-    cache.keys.push_back(at::empty({capacity, c.num_key_value_heads, c.head_dim}, options));
-    cache.values.push_back(at::empty({capacity, c.num_key_value_heads, c.head_dim}, options));
+    cache.keys.push_back(at::empty({capacity, num_kv_heads(), c.head_dim}, options));
+    cache.values.push_back(at::empty({capacity, num_kv_heads(), c.head_dim}, options));
   }
   return cache;
 }
 
-void initialize(Model& model, uint64_t seed) {
-  const at::NoGradGuard no_grad;
-  // Gemma's norms add 1 to their weights.
-  const double norm_weight = model.config().model_type.starts_with("gemma") ? 0 : 1;
-  for (Parameter* parameter : model.parameters()) {
-    initialize(*parameter, model.config().initializer_range, norm_weight, seed);
+std::unique_ptr<Sharding> shard_model(int zero, Model& model,
+                                      const std::vector<Parameter*>& parameters, Mesh& mesh,
+                                      int64_t align, const FillParameter& fill) {
+  std::map<const Parameter*, int> unit_of;
+  int unit = 0;
+  for (const std::vector<Parameter*>& members : model.units()) {
+    for (const Parameter* parameter : members) unit_of[parameter] = unit;
+    ++unit;
   }
+  std::vector<int> units;
+  for (const Parameter* parameter : parameters) units.push_back(unit_of.at(parameter));
+  std::unique_ptr<Sharding> sharding = make_sharding(zero, parameters, mesh, align, units, fill);
+  model.set_sharding(sharding.get());
+  return sharding;
+}
+
+void initialize(const ModelConfig& config, Parameter& parameter, uint64_t seed) {
+  const at::NoGradGuard no_grad;
+  if (parameter.value.dim() < 2) {
+    // Gemma's norms add 1 to their weights.
+    const double norm_weight = config.model_type.starts_with("gemma") ? 0 : 1;
+    parameter.value.fill_(parameter.name.ends_with(".bias") ? 0 : norm_weight);
+    return;
+  }
+  at::Tensor values = at::empty(parameter.whole_shape(), at::kFloat);
+  fill_normal(values.mutable_data_ptr<float>(), values.numel(), config.initializer_range, seed,
+              hash_name(parameter.name));
+  parameter.value.copy_(part_of(values, parameter.cut));
+}
+
+void initialize(Model& model, uint64_t seed) {
+  for (Parameter* parameter : model.parameters()) initialize(model.config(), *parameter, seed);
 }
 
 }  // namespace lathe

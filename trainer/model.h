@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -9,12 +10,16 @@
 #include <vector>
 
 #include "data/loader/batch.h"
+#include "parallel/buckets.h"
+#include "parallel/layers.h"
 #include "parallel/parameter.h"
 #include "trainer/model_config.h"
 #include "trainer/step_noise.h"
 
 // A language model: from a Batch to hidden states and to log-probabilities at chosen positions. Knows its parameters'
-// Hugging Face names; nothing of training, files or ranks.
+// Hugging Face names; nothing of training or files. A model that is cut over the ranks of a tp group (parallel/layers.h)
+// has its rank's parts of the parameters, and is called by all ranks of the group alike; what it returns is the same at
+// all of them.
 //
 // Shape letters, here and in trainer/: T tokens of a micro-batch, N chosen positions, H hidden size, V vocabulary,
 // I intermediate size, Q query heads, K key/value heads, D head size, L layers.
@@ -38,6 +43,8 @@ struct TokenStatistics {
 };
 
 struct LinearLayer;  // trainer/models/linear_layer.h
+class Sharding;      // parallel/sharding.h
+class Mesh;          // parallel/mesh.h
 
 class Model {
  public:
@@ -49,6 +56,14 @@ class Model {
 
   // The matrices inside the blocks, by the names of their weights: what an adapter can be put on.
   virtual std::vector<LinearLayer*> linear_layers() = 0;
+
+  // Which parameters are used together, adapters' among them: those outside the blocks, the blocks one by one, the last
+  // norm with what follows it. The model tells the sharding when it uses which; null: nobody.
+  virtual std::vector<std::vector<Parameter*>> units() = 0;
+  virtual void set_sharding(Sharding* sharding) = 0;
+
+  // How it is cut.
+  virtual const TensorParallel& tensor_parallel() const = 0;
 
   // What makes the forwards of one training step random: dropout of adapters, noise on embeddings.
   // Absent, as at first: nothing is.
@@ -73,13 +88,23 @@ class Model {
   // nothing: the balance of experts' load, times its coefficient. Handed over once.
   virtual at::Tensor take_auxiliary_loss() { return {}; }
 
+  // Key and value heads of each layer, at this rank.
+  virtual int64_t num_kv_heads() const = 0;
+
   // An empty cache of this model's type and device, for up to `capacity` tokens.
   KvCache make_cache(int64_t capacity);
 };
 
 // The table of families. Weights are undefined-valued memory until loaded or initialised.
 // Throws std::invalid_argument for a family that is not there, with the list of those that are.
-std::unique_ptr<Model> make_model(const ModelConfig& config, at::ScalarType dtype, at::Device device);
+// std::invalid_argument, too, for a model that the ranks of `tp` can not share.
+std::unique_ptr<Model> make_model(const ModelConfig& config, at::ScalarType dtype, at::Device device,
+                                  const TensorParallel& tp = {});
+
+// make_sharding by the model's units, which from then on it is told of. parameters: the model's, and adapters' on it. The
+// model has to be done with before the result is.
+std::unique_ptr<Sharding> shard_model(int zero, Model& model, const std::vector<Parameter*>& parameters, Mesh& mesh,
+                                      int64_t align, const FillParameter& fill = {});
 
 // The families' names, as in config.json's model_type.
 std::vector<std::string> model_families();
@@ -87,5 +112,6 @@ std::vector<std::string> model_families();
 // Hugging Face's initialisation: matrices and embeddings N(0, initializer_range), norm weights 1. Counter-based: values
 // depend on (seed, parameter name, element) only.
 void initialize(Model& model, uint64_t seed);
+void initialize(const ModelConfig& config, Parameter& parameter, uint64_t seed);
 
 }  // namespace lathe

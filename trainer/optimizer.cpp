@@ -39,10 +39,16 @@ void check_slices(const Kind& kind, Sharding& sharding) {
   for (const Slice& slice : sharding.slices()) {
     int64_t whole = 1;
     for (const int64_t size : slice.shape) whole *= size;
-    if (kind.whole_parameters && slice.value.numel() != whole) {
+    const bool cut = slice.value.numel() != whole || !slice.cut.is_whole();
+    if (kind.whole_parameters && cut) {
       throw std::invalid_argument("optimizer.optim " + std::string(kind.name) +
                                   " looks at whole matrices, but " + slice.name +
-                                  " is cut over ranks; use parallel.zero: 0");
+                                  " is cut over ranks; use parallel.zero: 0 and parallel.tp: 1");
+    }
+    if (kind.alignment != kBucketAlign && !slice.cut.is_whole()) {
+      throw std::invalid_argument("optimizer.optim " + std::string(kind.name) +
+                                  " packs runs of whole weights, but " + slice.name +
+                                  " is cut over ranks; use parallel.tp: 1 or optim: adamw");
     }
     if (slice.offset % kind.alignment != 0) {
       throw std::invalid_argument("optimizer: " + slice.name + " is cut at " +
@@ -61,8 +67,8 @@ std::vector<Conflict> conflicts(const OptimizerConfig& c) {
                      c.optim + " does not round stochastically; use adamw or adamw_8bit"});
   }
   if (c.optim_state_dtype != "fp32" && c.optim != "adamw") {
-    found.push_back({{"optim_state_dtype", "optim"},
-                     "only adamw keeps its moments in " + c.optim_state_dtype});
+    found.push_back(
+        {{"optim_state_dtype", "optim"}, "only adamw keeps its moments in " + c.optim_state_dtype});
   }
   return found;
 }

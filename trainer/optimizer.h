@@ -71,9 +71,10 @@ std::vector<Conflict> conflicts(const OptimizerConfig& config);
 struct StateSlice {
   std::string name;            // "master/<parameter>", "exp_avg/<parameter>", ...
   std::vector<int64_t> shape;  // of the whole tensor
-  int64_t offset = 0;
+  int64_t offset = 0;          // in what the cut leaves of it
   at::Tensor values;  // [n] float32, shared with the optimiser: writing here, and refresh_values()
                       // in the end, is loading
+  Cut cut = {};       // no runs: the tensor is not cut over tp
 };
 
 class Optimizer {
@@ -101,7 +102,7 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, Shardin
 
 // What make_sharding is to align slices to.
 int64_t slice_alignment(const OptimizerConfig& config);
-// Whether it looks at whole parameters, which parallel.zero 1 cuts over ranks.
+// Whether it looks at whole parameters, which parallel.zero and parallel.tp cut over ranks.
 bool needs_whole_parameters(const OptimizerConfig& config);
 
 }  // namespace lathe

@@ -46,13 +46,14 @@ class AdapterFile {
       return;
     }
     const at::Tensor tensor = file_.tensor(name);
-    if (!at::isFloatingType(tensor.scalar_type()) || tensor.sizes() != parameter.value.sizes()) {
+    if (!at::isFloatingType(tensor.scalar_type()) ||
+        tensor.sizes() != at::IntArrayRef(parameter.whole_shape())) {
       wrong_.push_back(name + " " + c10::str(tensor.sizes()) + " where " +
-                       c10::str(parameter.value.sizes()) + " is expected");
+                       c10::str(at::IntArrayRef(parameter.whole_shape())) + " is expected");
       return;
     }
     const at::NoGradGuard no_grad;
-    parameter.value.copy_(tensor);
+    parameter.value.copy_(part_of(tensor, parameter.cut));
   }
 
   void finish() const {
@@ -129,7 +130,7 @@ void Lora::write(const std::string& folder, const std::string& base, const Value
   std::vector<NamedTensor> tensors;
   const auto current = [&](const Parameter& parameter) {
     const at::Tensor given = value ? value(parameter.name) : at::Tensor();
-    return (given.defined() ? given : parameter.value).detach().cpu().view(parameter.value.sizes());
+    return (given.defined() ? given : parameter.value).detach().cpu().view(parameter.whole_shape());
   };
   const auto add = [&](const std::string& name, const at::Tensor& tensor) {
     tensors.push_back({std::string(kPrefix) + name, tensor.contiguous()});

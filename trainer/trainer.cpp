@@ -43,6 +43,7 @@ StepStats Trainer::step() {
   for (const Batch& batch : batches) {
     const at::Tensor share = loss_of(parts_.objective, batch) / static_cast<double>(counts.targets);
     backward(share);
+    parts_.sharding.finish_backward();
     loss += share.detach();
   }
   parts_.model.set_noise(std::nullopt);
@@ -74,7 +75,7 @@ Trainer::Counts Trainer::count(const std::vector<Batch>& batches) {
 
 at::Tensor Trainer::loss_of(const Objective& objective, const Batch& batch) {
   const at::Device device = parts_.mesh.device();
-  if (batch.num_targets == 0) return at::zeros({}, device);
+  if (batch.num_targets == 0 && !parts_.sharding.meets_in_passes()) return at::zeros({}, device);
   return objective(parts_.model, batch.to(device)).sum;
 }
 

@@ -26,6 +26,7 @@ struct Layout {
   int ranks = 1;
   int64_t rows = 2, micro_batches = 2;
   bool precompute = true;
+  int64_t tp = 1;
 };
 
 RunConfig config_of(const std::string& run, const std::string& folder, const Layout& layout) {
@@ -49,6 +50,7 @@ RunConfig config_of(const std::string& run, const std::string& folder, const Lay
   config.train.gradient_accumulation_steps = layout.micro_batches;
   config.dpo.loss_type = {run == "kto" ? "kto" : "sigmoid"};
   config.dpo.precompute_ref_log_probs = layout.precompute;
+  config.parallel.tp = layout.tp;
   return config;
 }
 
@@ -113,8 +115,9 @@ const std::vector<std::string> kPairNames{"rewards/chosen",     "rewards/rejecte
 
 TEST(Dpo, TrajectoryEqualsTrlHoweverAStepIsSplit) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
-  for (const Layout& layout : {Layout{1, 2, 2}, Layout{1, 4, 1}, Layout{2, 1, 2}, Layout{4, 1, 1}, Layout{1, 2, 2, false}}) {
-    SCOPED_TRACE(testing::Message() << layout.ranks << " ranks, " << layout.micro_batches << " micro-batches of "
+  for (const Layout& layout : {Layout{1, 2, 2}, Layout{1, 4, 1}, Layout{2, 1, 2}, Layout{4, 1, 1}, Layout{1, 2, 2, false},
+                               Layout{2, 2, 2, true, 2}, Layout{4, 2, 1, false, 2}}) {
+    SCOPED_TRACE(testing::Message() << layout.ranks << " ranks, tp " << layout.tp << ", " << layout.micro_batches << " micro-batches of "
                                     << layout.rows << ", precomputed " << layout.precompute);
     expect_reference("dpo", layout, kPairNames);
   }
@@ -122,8 +125,8 @@ TEST(Dpo, TrajectoryEqualsTrlHoweverAStepIsSplit) {
 
 TEST(Dpo, KtoTrajectoryEqualsTrlHoweverAStepIsSplit) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
-  for (const Layout& layout : {Layout{1, 4, 1}, Layout{1, 2, 2}, Layout{2, 2, 1}}) {
-    SCOPED_TRACE(testing::Message() << layout.ranks << " ranks, " << layout.micro_batches << " micro-batches of " << layout.rows);
+  for (const Layout& layout : {Layout{1, 4, 1}, Layout{1, 2, 2}, Layout{2, 2, 1}, Layout{2, 4, 1, false, 2}}) {
+    SCOPED_TRACE(testing::Message() << layout.ranks << " ranks, tp " << layout.tp << ", " << layout.micro_batches << " micro-batches of " << layout.rows);
     expect_reference("kto", layout, {"kl", "rewards/chosen", "rewards/rejected", "logps/chosen", "logps/rejected"});
   }
 }

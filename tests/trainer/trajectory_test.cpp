@@ -63,8 +63,9 @@ std::vector<std::vector<Row>> read_rows(const Fixture& fixture) {
   return steps;
 }
 
-std::unique_ptr<Model> load(const Fixture& fixture) {
-  return load_model(shared_path("fixtures/models/" + fixture.model), at::kFloat, at::kCPU);
+std::unique_ptr<Model> load(const Fixture& fixture, Mesh& mesh) {
+  return load_model(shared_path("fixtures/models/" + fixture.model), at::kFloat, at::kCPU,
+                    TensorParallel(mesh.tp(), /*sequence=*/true));
 }
 
 double worst(const at::Tensor& a, const at::Tensor& b) {
@@ -121,7 +122,7 @@ void expect_moments(const Fixture& fixture, Optimizer& optimizer) {
     if (slice.name.starts_with("master/")) continue;
     std::string name = slice.name;
     name[name.find('/')] = '.';
-    const at::Tensor whole = moments.at(name).flatten();
+    const at::Tensor whole = part_of(moments.at(name), slice.cut).flatten();
     EXPECT_LT(
         worst(slice.values, whole.slice(0, slice.offset, slice.offset + slice.values.numel())),
         5e-5)
@@ -135,11 +136,11 @@ void expect_reference(const Fixture& fixture, Mesh& mesh,
                       const std::vector<std::vector<Row>>& steps, int micro_batches, int zero) {
   const auto expected = read_json(fixture.path("expected.json"));
   const auto& h = expected["hyperparameters"];
-  const std::unique_ptr<Model> model = load(fixture);
+  const std::unique_ptr<Model> model = load(fixture, mesh);
   std::optional<Lora> lora;
   if (fixture.adapter) lora.emplace(Lora::read(*model, fixture.path("initial_adapter"), true));
   const std::vector<Parameter*> parameters = lora ? lora->parameters() : model->parameters();
-  const auto sharding = make_sharding(zero, parameters, mesh);
+  const auto sharding = shard_model(zero, *model, parameters, mesh, kBucketAlign);
   const auto optimizer = make_optimizer({.learning_rate = h["peak_lr"],
                                          .weight_decay = h["weight_decay"],
                                          .adam_beta1 = h["betas"][0],
@@ -171,11 +172,14 @@ void expect_reference(const Fixture& fixture, Mesh& mesh,
     if (reference["step"] != 3 && reference["step"] != 11) continue;
     const auto weights = expected_weights(fixture, reference["step"]);
     size_t compared = 0;
+    for (int unit = 0; unit < sharding->num_units(); ++unit) sharding->begin_forward(unit);
     for (const Parameter* parameter : parameters) {
       if (!parameter->trained || weights.empty()) continue;
-      EXPECT_LT(worst(parameter->value, weights.at(parameter->name)), 5e-5) << parameter->name;
+      const at::Tensor part = part_of(weights.at(parameter->name), parameter->cut);
+      EXPECT_LT(worst(parameter->value, part), 5e-5) << parameter->name;
       ++compared;
     }
+    for (int unit = 0; unit < sharding->num_units(); ++unit) sharding->end_forward(unit);
     EXPECT_EQ(compared, weights.size());
   }
   expect_moments(fixture, *optimizer);
@@ -192,6 +196,16 @@ void expect_reference_however_split(const Fixture& fixture) {
       on_ranks(ranks,
                [&](Mesh& mesh) { expect_reference(fixture, mesh, steps, micro_batches, zero); });
     }
+  }
+  for (const auto& [dp, tp, zero] : {std::tuple(1, 2, 0), std::tuple(2, 2, 1), std::tuple(2, 1, 2),
+                                     std::tuple(4, 1, 3), std::tuple(2, 2, 3)}) {
+    SCOPED_TRACE(testing::Message()
+                 << fixture.name << ": dp " << dp << ", tp " << tp << ", zero " << zero);
+    run_world({.backend = "local", .ranks = dp * tp, .threads_per_rank = 1},
+              [&, dp = dp, tp = tp, zero = zero](std::unique_ptr<Group> world) {
+                Mesh mesh(std::move(world), {.dp = dp, .tp = tp});
+                expect_reference(fixture, mesh, steps, 1, zero);
+              });
   }
 }
 

@@ -21,6 +21,7 @@ void add_rows(float* grad, const int64_t* tokens, const T* dy, int64_t num_token
   at::parallel_for(0, parts, grain, [&](int64_t first, int64_t last) {
     const int64_t begin = first * kColumns, end = std::min(width, last * kColumns);
     for (int64_t t = 0; t < num_tokens; ++t) {
+      if (tokens[t] < 0) continue;
       float* row = grad + tokens[t] * width;
       const T* from = dy + t * width;
       for (int64_t i = begin; i < end; ++i) row[i] += static_cast<float>(from[i]);
@@ -38,7 +39,9 @@ void add_rows(at::Tensor& grad_VH, const at::Tensor& tokens_T, const at::Tensor&
   } else if (grad != nullptr && dy_TH.scalar_type() == at::kBFloat16) {
     add_rows(grad, ids, dy_TH.const_data_ptr<at::BFloat16>(), dy_TH.size(0), dy_TH.size(1));
   } else {
-    grad_VH.index_add_(0, tokens_T, dy_TH.to(grad_VH.scalar_type()));
+    const at::Tensor here = tokens_T.ge(0).nonzero().squeeze(1);
+    grad_VH.index_add_(0, tokens_T.index_select(0, here),
+                       dy_TH.index_select(0, here).to(grad_VH.scalar_type()));
   }
 }
 
@@ -62,7 +65,9 @@ struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
     ctx->save_for_backward({tokens_T});
     ctx->saved_data["table"] = reinterpret_cast<int64_t>(table);
     if (table->rows != nullptr) copy_trained_rows(*table);
-    return table_VH.index_select(0, tokens_T);
+    if (table->cut.is_whole()) return table_VH.index_select(0, tokens_T);
+    const at::Tensor elsewhere_T1 = tokens_T.lt(0).unsqueeze(1);
+    return table_VH.index_select(0, tokens_T.clamp_min(0)).masked_fill_(elsewhere_T1, 0);
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list dy) {
@@ -92,9 +97,10 @@ void check_tokens(const at::Tensor& tokens_T, int64_t vocabulary) {
 
 at::Tensor embedding(const at::Tensor& tokens_T, Parameter& table_VH) {
   const at::Tensor tokens = tokens_T.contiguous();
-  check_tokens(tokens, table_VH.value.size(0));
+  check_tokens(tokens, table_VH.whole_shape()[0]);
   const Parameter& leaf = table_VH.rows != nullptr ? *table_VH.rows : table_VH;
-  return EmbeddingFunction::apply(table_VH.value, leaf.value, tokens, &table_VH);
+  return EmbeddingFunction::apply(table_VH.value, leaf.value, local_indices(tokens, table_VH.cut),
+                                  &table_VH);
 }
 
 }  // namespace lathe

@@ -13,7 +13,8 @@ namespace lathe {
 // on a GPU, where it would make the host wait, nothing is checked.
 void check_tokens(const at::Tensor& tokens_T, int64_t vocabulary);
 
-// tokens_T -> [T, H]. Checks the tokens.
+// tokens_T -> [T, H]. Checks the tokens. Of a table that is cut over ranks: zeros for another
+// rank's tokens.
 at::Tensor embedding(const at::Tensor& tokens_T, Parameter& table_VH);
 
 }  // namespace lathe

@@ -28,7 +28,8 @@ void pick_plain(const at::Tensor& logits, const at::Tensor& targets, at::Tensor&
                 at::Tensor& lse) {
   const at::Tensor wide = logits.to(accumulate_type(logits.scalar_type()));
   lse.copy_(wide.logsumexp(1));
-  picked.copy_(wide.gather(1, targets.unsqueeze(1)).squeeze(1) - lse);
+  const at::Tensor logits_T = wide.gather(1, targets.clamp_min(0).unsqueeze(1)).squeeze(1);
+  picked.copy_(logits_T * targets.ge(0) - lse);
 }
 
 void pick_backward_rows(at::Tensor& dlogits, const at::Tensor& logits, const at::Tensor& lse,
@@ -50,7 +51,7 @@ void pick_backward_plain(at::Tensor& dlogits, const at::Tensor& logits, const at
   const at::Tensor d = dpicked.unsqueeze(1);
   at::Tensor wide =
       (logits.to(accumulate_type(logits.scalar_type())) - lse.unsqueeze(1)).exp() * -d;
-  wide.scatter_add_(1, targets.unsqueeze(1), d);
+  wide.scatter_add_(1, targets.clamp_min(0).unsqueeze(1), d * targets.ge(0).unsqueeze(1));
   dlogits.copy_(wide);
 }
 
@@ -70,10 +71,13 @@ void uncap_gradient(at::Tensor& dlogits, const at::Tensor& capped, double softca
   });
 }
 
+int64_t vocabulary_of(const Parameter& weight_VH) { return weight_VH.whole_shape()[0]; }
+
+// Targets below 0 are another rank's.
 struct HeadFunction : torch::autograd::Function<HeadFunction> {
-  static variable_list forward(AutogradContext* ctx, const at::Tensor& hidden_NH,
-                               const at::Tensor&, const at::Tensor& targets_N, Parameter* weight,
-                               HeadOptions options, bool with_mean) {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& hidden_NH, const at::Tensor&,
+                               const at::Tensor& targets_N, Parameter* weight, HeadOptions options,
+                               bool with_mean) {
     const bool rows = use_rows(hidden_NH, options.path);
     const int64_t num_rows = hidden_NH.size(0);
     const auto wide = hidden_NH.options().dtype(accumulate_type(hidden_NH.scalar_type()));
@@ -88,10 +92,13 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
       cap_logits(logits_CV, options.softcap, options.path);
       at::Tensor picked = picked_N.slice(0, begin, end), lse = lse_N.slice(0, begin, end);
       (rows ? pick_rows : pick_plain)(logits_CV, targets_N.slice(0, begin, end), picked, lse);
-      if (with_mean) mean_N.slice(0, begin, end).copy_(logits_CV.mean(1, false, mean_N.scalar_type()));
+      if (with_mean)
+        mean_N.slice(0, begin, end).copy_(logits_CV.mean(1, false, mean_N.scalar_type()));
       kept_bytes += static_cast<int64_t>(logits_CV.nbytes());
       if (kept_bytes <= options.keep_bytes) saved.push_back(logits_CV);
     }
+    options.tp.join_softmax(picked_N, lse_N);
+    if (with_mean) options.tp.join_mean(mean_N, weight->value.size(0), vocabulary_of(*weight));
     ctx->save_for_backward(saved);
     ctx->saved_data["weight"] = reinterpret_cast<int64_t>(weight);
     ctx->saved_data["rows"] = rows;
@@ -133,11 +140,13 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
       pick_backward(dlogits, logits, lse_N.slice(0, begin, end), dpicked_N.slice(0, begin, end),
                     targets_N.slice(0, begin, end));
       if (with_lse) {
-        dlogits.scatter_add_(1, targets_N.slice(0, begin, end).unsqueeze(1),
-                             dy[1].slice(0, begin, end).unsqueeze(1).to(dlogits.scalar_type()));
+        const at::Tensor targets = targets_N.slice(0, begin, end);
+        const at::Tensor dlse = dy[1].slice(0, begin, end) * targets.ge(0);
+        dlogits.scatter_add_(1, targets.clamp_min(0).unsqueeze(1),
+                             dlse.unsqueeze(1).to(dlogits.scalar_type()));
       }
       if (with_mean) {
-        const double vocabulary = static_cast<double>(dlogits.size(1));
+        const auto vocabulary = static_cast<double>(vocabulary_of(weight));
         dlogits.add_((dy[2].slice(0, begin, end) / vocabulary).unsqueeze(1));
       }
       uncap_gradient(dlogits, logits, softcap, rows);
@@ -172,9 +181,10 @@ void cap_logits(at::Tensor& logits, double softcap, Path path) {
 HeadOutputs head_outputs(const at::Tensor& hidden_NH, Parameter& weight_VH,
                          const at::Tensor& targets_N, const HeadOptions& options, bool with_mean) {
   const at::Tensor targets = targets_N.contiguous();
-  check_tokens(targets, weight_VH.value.size(0));
-  const variable_list out = HeadFunction::apply(hidden_NH.contiguous(), weight_VH.value, targets,
-                                                &weight_VH, options, with_mean);
+  check_tokens(targets, vocabulary_of(weight_VH));
+  const variable_list out =
+      HeadFunction::apply(hidden_NH.contiguous(), weight_VH.value,
+                          local_indices(targets, weight_VH.cut), &weight_VH, options, with_mean);
   return {out[0], out[1], with_mean ? out[2] : at::Tensor()};
 }
 

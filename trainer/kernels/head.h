@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "parallel/layers.h"
 #include "parallel/parameter.h"
 #include "trainer/kernels/dispatch.h"
 
@@ -16,6 +17,9 @@ struct HeadOptions {
   int64_t keep_bytes = int64_t{256} << 20;  // of logits; saves a quarter of the head's products
   Path path = Path::kBest;
   double softcap = 0;  // logits become softcap * tanh(logits / softcap); 0: they stay
+  // The ranks that the vocabulary is cut over, if it is: each has the logits of its rows, and the
+  // hidden states' gradient is its summand.
+  TensorParallel tp = {};
 };
 
 // logits -> softcap * tanh(logits / softcap), in place.

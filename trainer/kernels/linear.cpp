@@ -14,16 +14,18 @@ at::Tensor weight_OI(const LinearWeights& weights) {
   return weights.transposed ? weights.weight->value.t() : weights.weight->value;
 }
 
+void add_bias_gradient(Parameter& bias, const at::Tensor& dy_TO) {
+  at::Tensor& grad_O = gradient_sum(bias);
+  grad_O.add_(dy_TO.sum(0, false, grad_O.scalar_type()));
+}
+
 void add_weight_gradients(const LinearWeights& weights, const at::Tensor& dy_TO,
                           const at::Tensor& x_TI) {
   if (weights.weight->trained) {
     at::Tensor& grad = gradient_sum(*weights.weight);
     weights.transposed ? add_outer(grad, x_TI, dy_TO) : add_outer(grad, dy_TO, x_TI);
   }
-  if (weights.bias != nullptr && weights.bias->trained) {
-    at::Tensor& grad_O = gradient_sum(*weights.bias);
-    grad_O.add_(dy_TO.sum(0, false, grad_O.scalar_type()));
-  }
+  if (weights.bias != nullptr && weights.bias->trained) add_bias_gradient(*weights.bias, dy_TO);
 }
 
 bool any_trained(const std::vector<LinearWeights>& weights) {
@@ -75,7 +77,25 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
   }
 };
 
+// The leaf is an input only so that the graph exists.
+struct BiasFunction : torch::autograd::Function<BiasFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& y_TO, const at::Tensor&,
+                            Parameter* bias) {
+    ctx->saved_data["bias"] = reinterpret_cast<int64_t>(bias);
+    return y_TO + bias->value;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list dy) {
+    auto& bias = *reinterpret_cast<Parameter*>(ctx->saved_data["bias"].toInt());
+    if (bias.trained) add_bias_gradient(bias, dy[0]);
+    return {dy[0], {}, {}};
+  }
+};
+
 }  // namespace
+
+at::Tensor add_bias(const at::Tensor& y_TO, Parameter& bias_O) {
+  return BiasFunction::apply(y_TO, bias_O.value, &bias_O);
+}
 
 std::vector<at::Tensor> linears(const at::Tensor& x_TI, const std::vector<LinearWeights>& weights) {
   std::vector<at::Tensor> leaves;

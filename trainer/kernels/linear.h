@@ -23,5 +23,7 @@ at::Tensor linear(const at::Tensor& x_TI, LinearWeights weights);
 // Several products of one input, as of q, k and v: the input's gradient is summed inside the
 // products.
 std::vector<at::Tensor> linears(const at::Tensor& x_TI, const std::vector<LinearWeights>& weights);
+// y_TO + b
+at::Tensor add_bias(const at::Tensor& y_TO, Parameter& bias_O);
 
 }  // namespace lathe

@@ -12,8 +12,9 @@ using torch::autograd::variable_list;
 int64_t address(const void* p) { return reinterpret_cast<int64_t>(p); }
 
 void save_weights(AutogradContext* ctx, const LoraWeights& lora) {
-  ctx->saved_data["weights"] = std::vector<int64_t>{
-      address(lora.a), address(lora.b), address(lora.magnitude), static_cast<int64_t>(lora.stream)};
+  ctx->saved_data["weights"] =
+      std::vector<int64_t>{address(lora.a), address(lora.b), address(lora.magnitude),
+                           static_cast<int64_t>(lora.stream), lora.first_input};
   ctx->saved_data["numbers"] = std::vector<double>{lora.scale, lora.dropout};
 }
 
@@ -21,7 +22,7 @@ LoraWeights saved_weights(AutogradContext* ctx) {
   const std::vector<int64_t> w = ctx->saved_data["weights"].toIntVector();
   const std::vector<double> n = ctx->saved_data["numbers"].toDoubleVector();
   const auto parameter = [&](size_t i) { return reinterpret_cast<Parameter*>(w[i]); };
-  return {parameter(0), parameter(1), parameter(2), n[0], n[1], static_cast<uint64_t>(w[3])};
+  return {parameter(0), parameter(1), parameter(2), n[0], n[1], static_cast<uint64_t>(w[3]), w[4]};
 }
 
 // As products use it.
@@ -31,7 +32,7 @@ at::Tensor typed(const Parameter* parameter, const at::Tensor& like) {
 
 at::Tensor dropped(const at::Tensor& x_TI, const LoraWeights& lora, const at::Tensor& keys_T) {
   if (!keys_T.defined() || lora.dropout == 0) return x_TI;
-  return drop(x_TI, keys_T, lora.stream, lora.dropout);
+  return drop(x_TI, keys_T, lora.stream, lora.dropout, lora.first_input);
 }
 
 // into += scale h B^T
@@ -151,7 +152,9 @@ at::Tensor adapted_norm(const LinearWeights& base, const LoraWeights& lora) {
   const at::Tensor weight = base.weight->value.detach();
   const at::Tensor sum_OI =
       product_ba(lora).add_((base.transposed ? weight.t() : weight).to(at::kFloat));
-  return at::linalg_vector_norm(sum_OI, 2, at::IntArrayRef{1});
+  at::Tensor norm_O = at::linalg_vector_norm(sum_OI, 2, at::IntArrayRef{1});
+  lora.inputs.join_norm(norm_O);
+  return norm_O;
 }
 
 at::Tensor merged_weight(const LinearWeights& base, const LoraWeights& lora) {

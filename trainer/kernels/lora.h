@@ -1,5 +1,6 @@
 #pragma once
 
+#include "parallel/layers.h"
 #include "trainer/kernels/linear.h"
 
 // What a low-rank adapter adds to a linear layer (Hu et al. 2021, arXiv:2106.09685), and DoRA's
@@ -16,6 +17,9 @@ struct LoraWeights {
   double scale = 1;
   double dropout = 0;   // of the adapter's input, where tokens have keys
   uint64_t stream = 0;  // of the dropout
+  // Of a layer that is cut along its inputs: where these begin, and the ranks that have the others.
+  int64_t first_input = 0;
+  TensorParallel inputs = {};
 };
 
 // y_TO, the layer's own output with its bias, -> y + scale B A drop(x); with a magnitude m

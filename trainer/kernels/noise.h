@@ -11,8 +11,9 @@ namespace lathe {
 
 // x / (1 - p) where kept, 0 where dropped; each element with probability p (in steps of 2^-16).
 // keys_T int64: a number of each token. `stream` tells apart the places where things are dropped.
-// It is linear in x, and its own backward.
-at::Tensor drop(const at::Tensor& x_TI, const at::Tensor& keys_T, uint64_t stream, double p);
+// It is linear in x, and its own backward. `first`: where x's columns begin in the whole.
+at::Tensor drop(const at::Tensor& x_TI, const at::Tensor& keys_T, uint64_t stream, double p,
+                int64_t first = 0);
 
 // U(-1, 1) float32, [T, width].
 at::Tensor uniform_noise(const at::Tensor& keys_T, uint64_t stream, int64_t width);

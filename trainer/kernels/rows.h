@@ -46,10 +46,10 @@ struct RowKernels {
   // x = cap * tanh(x / cap), in place; dx *= the slope, from the capped values.
   void (*softcap)(T* x, int64_t n, float cap);
   void (*softcap_backward)(T* dx, const T* capped, int64_t n, float cap);
-  // lse = log sum exp of the row, picked = logits[target] - lse.
+  // lse = log sum exp of the row, picked = logits[target] - lse, or -lse for a target below 0.
   void (*log_softmax_pick)(float* picked, float* lse, const T* logits, const int64_t* targets,
                            int64_t rows, int64_t width);
-  // dlogits = dpicked * (one_hot(target) - exp(logits - lse)); may be in place.
+  // dlogits = dpicked * (one_hot(target) - exp(logits - lse)), one_hot(-1) = 0; may be in place.
   void (*log_softmax_pick_backward)(T* dlogits, const T* logits, const float* lse,
                                     const float* dpicked, const int64_t* targets, int64_t rows,
                                     int64_t width);

@@ -194,7 +194,7 @@ void log_softmax_pick(float* picked, float* lse, const T* logits, const int64_t*
       total += part;
     }
     lse[r] = static_cast<float>(top + __builtin_log(total));
-    picked[r] = load(logits + targets[r]) - lse[r];
+    picked[r] = (targets[r] < 0 ? 0.0f : load(logits + targets[r])) - lse[r];
   }
 }
 
@@ -203,10 +203,11 @@ void log_softmax_pick_backward(T* dlogits, const T* logits, const float* lse, co
                                const int64_t* targets, int64_t rows, int64_t width) {
   for (int64_t r = 0; r < rows; ++r, logits += width, dlogits += width) {
     const float d = dpicked[r], shift = lse[r];
-    const float at_target = d * (1.0f - exp_of(load(logits + targets[r]) - shift));
+    const int64_t target = targets[r] < 0 ? 0 : targets[r];
+    const float at_target = d * (1.0f - exp_of(load(logits + target) - shift));
 #pragma omp simd
     for (int64_t i = 0; i < width; ++i) store(dlogits + i, -d * exp_of(load(logits + i) - shift));
-    store(dlogits + targets[r], at_target);
+    if (targets[r] >= 0) store(dlogits + target, at_target);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "trainer/models/blocks.h"
 
+#include "trainer/kernels/cut_norm.h"
 #include "trainer/kernels/geglu.h"
 #include "trainer/kernels/rotary.h"
 #include "trainer/kernels/swiglu.h"
@@ -37,8 +38,10 @@ std::vector<at::Tensor> products(const at::Tensor& x_TH, std::vector<LinearLayer
   return outputs;
 }
 
-at::Tensor normed(std::optional<NormLayer>& norm, const at::Tensor& x_TO) {
+at::Tensor normed(std::optional<NormLayer>& norm, const at::Tensor& x_TO,
+                  const TensorParallel& tp) {
   if (!norm) return x_TO;
+  if (!norm->weight.cut.is_whole()) return cut_rms_norm(x_TO, norm->weight, norm->options, tp);
   return (*norm)(x_TO.reshape({-1, norm->weight.value.size(0)})).view(x_TO.sizes());
 }
 
@@ -60,8 +63,8 @@ Heads SelfAttention::heads(const at::Tensor& x_TH, const Documents& documents) {
   const auto by_head = [&](const at::Tensor& x_TO) {
     return x_TO.view({x_TO.size(0), x_TO.size(1) / head_dim, head_dim});
   };
-  return {.q_TQD = turned(by_head(normed(q_norm, parts[0])), rotation, documents),
-          .k_TKD = turned(by_head(normed(k_norm, parts[1])), rotation, documents),
+  return {.q_TQD = turned(by_head(normed(q_norm, parts[0], tp)), rotation, documents),
+          .k_TKD = turned(by_head(normed(k_norm, parts[1], tp)), rotation, documents),
           .v_TKD = by_head(parts[2])};
 }
 
@@ -90,7 +93,8 @@ at::Tensor Residual::add_and_norm(NormLayer* norm) {
 }
 
 Heads Block::begin(Residual& residual, const Documents& documents) {
-  return attention.heads(residual.add_and_norm(before_attention), documents);
+  const at::Tensor x_SH = residual.add_and_norm(before_attention);
+  return attention.heads(tp.enter(x_SH, documents.cu_seqlens.back()), documents);
 }
 
 at::Tensor Block::attend(const Heads& heads, const Documents& documents, int64_t layer) {
@@ -102,10 +106,12 @@ void Block::finish(Residual& residual, const at::Tensor& attended, const Documen
   const auto after = [](std::optional<NormLayer>& norm, const at::Tensor& y_TH) {
     return norm ? (*norm)(y_TH) : y_TH;
   };
-  residual.delta_TH = after(after_attention, attention.o(attended, documents.keys_T));
-  const at::Tensor x_TH = residual.add_and_norm(before_mlp);
-  residual.delta_TH = after(after_mlp, experts ? (*experts)(x_TH, documents.keys_T, routings)
-                                               : mlp(x_TH, documents.keys_T));
+  LinearLayer& o = attention.o;
+  residual.delta_TH = after(after_attention, o.leave(o(attended, documents.keys_T), tp));
+  const at::Tensor x_TH = tp.enter(residual.add_and_norm(before_mlp), documents.cu_seqlens.back());
+  residual.delta_TH =
+      after(after_mlp, experts ? tp.leave((*experts)(x_TH, documents.keys_T, routings))
+                               : mlp.down.leave(mlp(x_TH, documents.keys_T), tp));
 }
 
 void Block::list_linears(std::vector<LinearLayer*>& into) {

@@ -28,13 +28,14 @@ struct Heads {
 };
 
 struct SelfAttention {
-  int64_t head_dim = 0, num_kv_heads = 0;
+  int64_t head_dim = 0, num_kv_heads = 0;  // at this rank
   Scoring scoring;
   Rotation rotation = Rotation::kGlobal;
   std::vector<LinearLayer> qkv;  // q, k and v apart, or one that gives all three
   LinearLayer o;
   // Over each head when they are [D], over the whole projection when they are longer.
   std::optional<NormLayer> q_norm, k_norm;
+  TensorParallel tp;
 
   // Queries and keys turned by their positions.
   Heads heads(const at::Tensor& x_TH, const Documents& documents);
@@ -103,6 +104,7 @@ struct Block {
   SelfAttention attention;
   Mlp mlp;
   std::optional<Experts> experts;  // in the place of the MLP
+  TensorParallel tp;
 
   // The three parts of the block's forward, cut where checkpointing cuts.
   Heads begin(Residual& residual, const Documents& documents);

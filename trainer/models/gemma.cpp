@@ -23,16 +23,16 @@ DecoderTraits gemma_traits(const ModelConfig& config) {
 }  // namespace
 
 std::unique_ptr<Model> make_gemma2(const ModelConfig& config, at::ScalarType dtype,
-                                   at::Device device) {
+                                   at::Device device, const TensorParallel& tp) {
   const DecoderTraits traits = gemma_traits(config);
-  return std::make_unique<Transformer>(config, decoder_parts(config, traits, dtype, device));
+  return std::make_unique<Transformer>(config, decoder_parts(config, traits, dtype, device, tp));
 }
 
 std::unique_ptr<Model> make_gemma3(const ModelConfig& config, at::ScalarType dtype,
-                                   at::Device device) {
+                                   at::Device device, const TensorParallel& tp) {
   DecoderTraits traits = gemma_traits(config);
   traits.qk_norm = DecoderTraits::QkNorm::kHead;
-  return std::make_unique<Transformer>(config, decoder_parts(config, traits, dtype, device));
+  return std::make_unique<Transformer>(config, decoder_parts(config, traits, dtype, device, tp));
 }
 
 }  // namespace lathe

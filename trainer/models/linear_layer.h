@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 
+#include "parallel/layers.h"
 #include "trainer/kernels/lora.h"
 
 // A matrix of the model, with its bias where it has one, and the adapter that trainer/lora.h may
@@ -16,9 +17,11 @@ struct LinearAdapter {
   double scale = 1, dropout = 0;
   uint64_t stream = 0;  // of the dropout
   bool enabled = true;
+  int64_t first_input = 0;  // as in LoraWeights
+  TensorParallel inputs = {};
 
   LoraWeights weights() {
-    return {&a, &b, magnitude ? &*magnitude : nullptr, scale, dropout, stream};
+    return {&a, &b, magnitude ? &*magnitude : nullptr, scale, dropout, stream, first_input, inputs};
   }
 };
 
@@ -26,9 +29,11 @@ struct LinearLayer {
   Parameter weight;  // [out, in]
   std::optional<Parameter> bias;
   bool transposed = false;  // then the weight is [in, out]
+  // Cut along its inputs: what it gives is a summand, and the bias is added to the sum.
+  bool summand = false;
   std::unique_ptr<LinearAdapter> adapter = nullptr;
 
-  LinearWeights weights() { return {&weight, bias ? &*bias : nullptr, transposed}; }
+  LinearWeights weights() { return {&weight, bias && !summand ? &*bias : nullptr, transposed}; }
   // keys_T: the tokens' (trainer/kernels/noise.h), or undefined.
   at::Tensor operator()(const at::Tensor& x_TI, const at::Tensor& keys_T) {
     return adapted(x_TI, linear(x_TI, weights()), keys_T);
@@ -38,9 +43,19 @@ struct LinearLayer {
     if (!adapter || !adapter->enabled) return y_TO;
     return add_lora(x_TI, y_TO, weights(), adapter->weights(), keys_T);
   }
+  // The ranks' summands, added up.
+  at::Tensor leave(const at::Tensor& y_TO, const TensorParallel& tp) {
+    const at::Tensor sum_SO = tp.leave(y_TO);
+    return bias && summand ? add_bias(sum_SO, *bias) : sum_SO;
+  }
   // The module's name, as Hugging Face has it.
   std::string name() const {
     return weight.name.substr(0, weight.name.size() - std::string_view(".weight").size());
+  }
+  void list_adapter(std::vector<Parameter*>& into) {
+    if (!adapter) return;
+    into.insert(into.end(), {&adapter->a, &adapter->b});
+    if (adapter->magnitude) into.push_back(&*adapter->magnitude);
   }
   // Without the adapter's: those are no weights of the model's folder.
   void list(std::vector<Parameter*>& into) {

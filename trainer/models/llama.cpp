@@ -4,18 +4,18 @@
 namespace lathe {
 
 std::unique_ptr<Model> make_llama(const ModelConfig& config, at::ScalarType dtype,
-                                  at::Device device) {
+                                  at::Device device, const TensorParallel& tp) {
   DecoderTraits traits;
   traits.qkv_bias = config.attention_bias;
   traits.output_bias = config.attention_bias;
   traits.mlp_bias = config.mlp_bias;
-  return std::make_unique<Transformer>(config, decoder_parts(config, traits, dtype, device));
+  return std::make_unique<Transformer>(config, decoder_parts(config, traits, dtype, device, tp));
 }
 
 // All that differs from Llama, the layers that turn no positions, is in the config.
 std::unique_ptr<Model> make_smollm3(const ModelConfig& config, at::ScalarType dtype,
-                                    at::Device device) {
-  return make_llama(config, dtype, device);
+                                    at::Device device, const TensorParallel& tp) {
+  return make_llama(config, dtype, device, tp);
 }
 
 }  // namespace lathe

@@ -5,8 +5,8 @@ namespace lathe {
 
 // All that differs from Llama, the window, is in the config.
 std::unique_ptr<Model> make_mistral(const ModelConfig& config, at::ScalarType dtype,
-                                    at::Device device) {
-  return std::make_unique<Transformer>(config, decoder_parts(config, {}, dtype, device));
+                                    at::Device device, const TensorParallel& tp) {
+  return std::make_unique<Transformer>(config, decoder_parts(config, {}, dtype, device, tp));
 }
 
 }  // namespace lathe

@@ -8,7 +8,8 @@ namespace {
 
 struct Family {
   std::string_view model_type;
-  std::unique_ptr<Model> (*make)(const ModelConfig&, at::ScalarType, at::Device);
+  std::unique_ptr<Model> (*make)(const ModelConfig&, at::ScalarType, at::Device,
+                                 const TensorParallel&);
 };
 
 constexpr std::array kFamilies{
@@ -23,10 +24,10 @@ constexpr std::array kFamilies{
 }  // namespace
 
 std::unique_ptr<Model> make_model(const ModelConfig& config, at::ScalarType dtype,
-                                  at::Device device) {
+                                  at::Device device, const TensorParallel& tp) {
   std::string known;
   for (const Family& family : kFamilies) {
-    if (family.model_type == config.model_type) return family.make(config, dtype, device);
+    if (family.model_type == config.model_type) return family.make(config, dtype, device, tp);
     known += (known.empty() ? "" : ", ") + std::string(family.model_type);
   }
   throw std::invalid_argument("config.json: model_type is \"" + config.model_type +

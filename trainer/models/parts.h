@@ -16,18 +16,35 @@ struct TransformerParts {
   double logit_softcap = 0;            // 0: none
   // What the angles follow; absent: no positions are turned, or not by a base of their own.
   std::optional<ModelConfig> rotary = {}, local_rotary = {};
+  TensorParallel tp = {};
 };
 
-// std::invalid_argument for sizes that cannot be.
-void check_sizes(const ModelConfig& config);
+// std::invalid_argument for sizes that cannot be, and for those that the ranks of tp cannot share.
+void check_sizes(const ModelConfig& config, const TensorParallel& tp);
 
-// Tensors of the model's type and device, undefined-valued.
+// Tensors of the model's type and device, undefined-valued, and this rank's parts of them. Sizes
+// are those of the whole.
 struct PartMaker {
   at::TensorOptions options;
+  TensorParallel tp = {};
 
-  Parameter parameter(const std::string& name, at::IntArrayRef shape) const;
-  LinearLayer linear(const std::string& name, int64_t out, int64_t in, bool bias) const;
+  using Runs = std::vector<CutRun>;
+  // The same at every rank.
+  Parameter parameter(const std::string& name, std::vector<int64_t> shape) const;
+  // The runs of one dim.
+  Parameter part(const std::string& name, std::vector<int64_t> shape, int64_t dim,
+                 const Runs& runs) const;
+  // Rows of the vocabulary.
+  Parameter table(const std::string& name, int64_t vocabulary, int64_t width) const;
+  // The runs of its outputs, or of its inputs.
+  LinearLayer by_outputs(const std::string& name, int64_t out, int64_t in, bool bias,
+                         const Runs& runs, bool transposed = false) const;
+  LinearLayer by_inputs(const std::string& name, int64_t out, int64_t in, bool bias,
+                        const Runs& runs, bool transposed = false) const;
+  // Of the residual stream.
   NormLayer norm(const std::string& name, int64_t width, const RmsNorm& options) const;
+  // Query heads, key or value heads, and inner units of an MLP, as a matrix has them from `begin`.
+  CutRun heads(int64_t count, int64_t head_dim, int64_t begin = 0) const;
 };
 
 // How a family names the parts of a mixture of experts.
@@ -50,6 +67,6 @@ struct DecoderTraits {
 
 // std::invalid_argument for sizes that cannot be.
 TransformerParts decoder_parts(const ModelConfig& config, const DecoderTraits& traits,
-                               at::ScalarType dtype, at::Device device);
+                               at::ScalarType dtype, at::Device device, const TensorParallel& tp);
 
 }  // namespace lathe

@@ -61,10 +61,7 @@ std::optional<at::Tensor> trained_leaf(Block& block) {
   block.list(parameters);
   std::vector<LinearLayer*> linears;
   block.list_linears(linears);
-  for (LinearLayer* layer : linears) {
-    if (layer->adapter)
-      parameters.insert(parameters.end(), {&layer->adapter->a, &layer->adapter->b});
-  }
+  for (LinearLayer* layer : linears) layer->list_adapter(parameters);
   for (const Parameter* parameter : parameters) {
     if (parameter->trained) return parameter->value;
   }

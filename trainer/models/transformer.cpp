@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "parallel/unit_gate.h"
 #include "trainer/kernels/embedding.h"
-#include "trainer/kernels/head.h"
 #include "trainer/kernels/noise.h"
 #include "trainer/kernels/product.h"
 #include "trainer/models/recompute.h"
@@ -46,10 +46,10 @@ Continued continue_documents(const Batch& batch, std::span<KvCache* const> cache
 }
 
 at::Tensor scaled_embedding(const at::Tensor& tokens_T, TransformerParts& parts) {
-  const at::Tensor x_TH = embedding(tokens_T, parts.embedding);
-  if (parts.embedding_scale == 1) return x_TH;
+  const at::Tensor x_SH = parts.tp.leave(embedding(tokens_T, parts.embedding));
+  if (parts.embedding_scale == 1) return x_SH;
   // The scale is rounded to the weights' type first, as in the reference.
-  return x_TH * at::scalar_tensor(parts.embedding_scale, x_TH.options());
+  return x_SH * at::scalar_tensor(parts.embedding_scale, x_SH.options());
 }
 
 at::Tensor position_embedding(const at::Tensor& positions_T, int64_t limit, Parameter& table_PH) {
@@ -61,18 +61,30 @@ at::Tensor position_embedding(const at::Tensor& positions_T, int64_t limit, Para
   return embedding(positions_T, table_PH);
 }
 
-// alpha / sqrt(length x width) U(-1, 1), the length being each document's own.
+// [T, width]: alpha / sqrt(length x width) U(-1, 1), the length being each document's own.
 at::Tensor embedding_noise(const Batch& batch, const at::Tensor& keys_T, double alpha,
-                           const at::Tensor& x_TH) {
-  at::Tensor scale_T = at::empty({x_TH.size(0), 1}, at::kFloat);
+                           int64_t width) {
+  at::Tensor scale_T = at::empty({keys_T.size(0), 1}, at::kFloat);
   for (size_t d = 0; d + 1 < batch.cu_seqlens.size(); ++d) {
     const int64_t begin = batch.cu_seqlens[d], end = batch.cu_seqlens[d + 1];
-    const auto numbers = static_cast<double>((end - begin) * x_TH.size(1));
+    const auto numbers = static_cast<double>((end - begin) * width);
     scale_T.slice(0, begin, end).fill_(alpha / std::sqrt(numbers));
   }
-  return (uniform_noise(keys_T, hash_name("neftune"), x_TH.size(1)) *
-          scale_T.to(x_TH.device()))
-      .to(x_TH.scalar_type());
+  return uniform_noise(keys_T, hash_name("neftune"), width) * scale_T.to(keys_T.device());
+}
+
+// x and what is to be added to it, past a unit's border.
+void pass(std::vector<at::Tensor> (*gate)(Sharding*, int, std::vector<at::Tensor>),
+          Sharding* sharding, int unit, Residual& residual) {
+  std::vector<at::Tensor> tensors{residual.x_TH};
+  if (residual.delta_TH.defined()) tensors.push_back(residual.delta_TH);
+  tensors = gate(sharding, unit, std::move(tensors));
+  residual.x_TH = tensors[0];
+  if (residual.delta_TH.defined()) residual.delta_TH = tensors[1];
+}
+
+std::vector<at::Tensor> with_values(Sharding* sharding, int unit, std::vector<at::Tensor> tensors) {
+  return out_of_unit(sharding, unit, std::move(tensors));
 }
 
 }  // namespace
@@ -91,6 +103,23 @@ std::vector<Parameter*> Transformer::parameters() {
   parts_.norm.list(all);
   if (parts_.head) all.push_back(&*parts_.head);
   return all;
+}
+
+std::vector<std::vector<Parameter*>> Transformer::units() {
+  std::vector<std::vector<Parameter*>> units(last_unit() + 1);
+  units[0].push_back(&parts_.embedding);
+  if (parts_.embedding.rows != nullptr) units[0].push_back(parts_.embedding.rows);
+  if (parts_.positions) units[0].push_back(&*parts_.positions);
+  for (size_t i = 0; i < parts_.blocks.size(); ++i) {
+    Block& block = parts_.blocks[i];
+    block.list(units[i + 1]);
+    std::vector<LinearLayer*> linears;
+    block.list_linears(linears);
+    for (LinearLayer* layer : linears) layer->list_adapter(units[i + 1]);
+  }
+  parts_.norm.list(units[last_unit()]);
+  if (parts_.head) units[last_unit()].push_back(&*parts_.head);
+  return units;
 }
 
 std::vector<LinearLayer*> Transformer::linear_layers() {
@@ -119,33 +148,51 @@ at::Tensor Transformer::run(const Batch& batch, const at::Tensor& positions_T,
   const auto documents = std::make_shared<const Documents>(
       Documents{batch.cu_seqlens, angles(rotary_), angles(local_rotary_), caches,
                 noise_ && caches.empty() ? token_keys(batch, *noise_) : at::Tensor()});
-  Residual residual{scaled_embedding(batch.tokens, parts_), {}};
-  at::Tensor& x_TH = residual.x_TH;
-  if (parts_.positions) {
-    x_TH = x_TH + position_embedding(positions_T, longest(lengths), *parts_.positions);
-  }
-  if (documents->keys_T.defined() && noise_->neftune_alpha > 0) {
-    x_TH = x_TH + embedding_noise(batch, documents->keys_T, noise_->neftune_alpha, x_TH);
-  }
+  Residual residual{embedded(batch, positions_T, lengths, documents->keys_T), {}};
   const bool again = at::GradMode::is_enabled() && states == nullptr;
   std::vector<Routing> routings;
   const bool balanced = config_.output_router_logits && caches.empty();
-  int64_t layer = 0;
+  int layer = 0;
   for (Block& block : parts_.blocks) {
+    const int unit = layer + 1;
+    pass(into_unit, sharding_, unit, residual);
     if (again && checkpointing_ != Checkpointing::kOff) {
       run_again_in_backward(block, residual, documents, layer++, checkpointing_);
-      continue;
+    } else {
+      const Heads heads = block.begin(residual, *documents);
+      if (states != nullptr) states->push_back(residual.x_TH);
+      block.finish(residual, block.attend(heads, *documents, layer++), *documents,
+                   balanced ? &routings : nullptr);
     }
-    const Heads heads = block.begin(residual, *documents);
-    if (states != nullptr) states->push_back(x_TH);
-    block.finish(residual, block.attend(heads, *documents, layer++), *documents,
-                 balanced ? &routings : nullptr);
+    pass(with_values, sharding_, unit, residual);
   }
-  const at::Tensor balance = balance_loss(routings);
+  const at::Tensor balance = parts_.tp.same_everywhere(balance_loss(routings));
   auxiliary_loss_ = balance.defined() ? config_.router_aux_loss_coef * balance : balance;
-  const at::Tensor normed_TH = residual.add_and_norm(&parts_.norm);
-  if (states != nullptr) states->insert(states->end(), {x_TH, normed_TH});
-  return normed_TH;
+  pass(into_unit, sharding_, last_unit(), residual);
+  const at::Tensor normed_SH = residual.add_and_norm(&parts_.norm);
+  if (states != nullptr) states->insert(states->end(), {residual.x_TH, normed_SH});
+  // A head of its own goes on with this unit.
+  const at::Tensor out_SH =
+      parts_.head ? normed_SH : out_of_unit(sharding_, last_unit(), {normed_SH})[0];
+  return parts_.tp.enter(out_SH, batch.tokens.size(0));
+}
+
+at::Tensor Transformer::embedded(const Batch& batch, const at::Tensor& positions_T,
+                                 const std::vector<int64_t>& lengths, const at::Tensor& keys_T) {
+  const TensorParallel& tp = parts_.tp;
+  if (sharding_ != nullptr) sharding_->begin_forward(0);
+  at::Tensor x_SH = scaled_embedding(batch.tokens, parts_);
+  if (parts_.positions) {
+    x_SH =
+        x_SH + position_embedding(tp.own_tokens(positions_T), longest(lengths), *parts_.positions);
+  }
+  if (keys_T.defined() && noise_->neftune_alpha > 0) {
+    const at::Tensor noise_TH =
+        embedding_noise(batch, keys_T, noise_->neftune_alpha, config_.hidden_size);
+    x_SH = x_SH + tp.own_tokens(noise_TH).to(x_SH.scalar_type());
+  }
+  // Its backward has gradients to add to, and needs no values.
+  return out_of_unit(sharding_, 0, {x_SH}, /*values=*/false)[0];
 }
 
 at::Tensor Transformer::hidden(const Batch& batch) {
@@ -173,22 +220,34 @@ at::Tensor Transformer::hidden(const Batch& batch, std::span<KvCache* const> cac
   return out;
 }
 
+HeadOutputs Transformer::head_outputs_of(const at::Tensor& hidden_NH, const at::Tensor& targets_N,
+                                         bool with_mean) {
+  if (sharding_ != nullptr) sharding_->begin_forward(head_unit());
+  const HeadOutputs out = head_outputs(
+      hidden_NH, head(), targets_N, {.softcap = parts_.logit_softcap, .tp = parts_.tp}, with_mean);
+  std::vector<at::Tensor> tensors{out.log_probs, out.log_z};
+  if (with_mean) tensors.push_back(out.mean_logit);
+  tensors = out_of_unit(sharding_, head_unit(), std::move(tensors));
+  return {tensors[0], tensors[1], with_mean ? tensors[2] : at::Tensor()};
+}
+
 at::Tensor Transformer::log_probs(const at::Tensor& hidden_NH, const at::Tensor& targets_N) {
-  return head_log_probs(hidden_NH, head(), targets_N, {.softcap = parts_.logit_softcap});
+  return head_outputs_of(hidden_NH, targets_N, false).log_probs;
 }
 
 TokenStatistics Transformer::token_statistics(const at::Tensor& hidden_NH,
                                               const at::Tensor& targets_N) {
-  const HeadOutputs out =
-      head_outputs(hidden_NH, head(), targets_N, {.softcap = parts_.logit_softcap}, true);
+  const HeadOutputs out = head_outputs_of(hidden_NH, targets_N, true);
   return {out.log_probs, out.log_z, out.mean_logit};
 }
 
 at::Tensor Transformer::logits(const at::Tensor& hidden_NH) {
   const at::NoGradGuard no_grad;
+  if (sharding_ != nullptr) sharding_->begin_forward(head_unit());
   at::Tensor logits_NV = product(hidden_NH, head().value);
+  if (sharding_ != nullptr) sharding_->end_forward(head_unit());
   cap_logits(logits_NV, parts_.logit_softcap);
-  return logits_NV.to(at::kFloat);
+  return parts_.tp.join_columns(logits_NV.to(at::kFloat), head().cut);
 }
 
 }  // namespace lathe

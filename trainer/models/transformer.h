@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "trainer/kernels/head.h"
 #include "trainer/model.h"
 #include "trainer/models/parts.h"
 
@@ -17,6 +18,10 @@ class Transformer final : public Model {
   const ModelConfig& config() const override { return config_; }
   std::vector<Parameter*> parameters() override;
   std::vector<LinearLayer*> linear_layers() override;
+  std::vector<std::vector<Parameter*>> units() override;
+  void set_sharding(Sharding* sharding) override { sharding_ = sharding; }
+  const TensorParallel& tensor_parallel() const override { return parts_.tp; }
+  int64_t num_kv_heads() const override { return parts_.blocks.front().attention.num_kv_heads; }
   void set_noise(std::optional<StepNoise> noise) override { noise_ = noise; }
   void set_checkpointing(Checkpointing mode) override;
   at::Tensor hidden(const Batch& batch) override;
@@ -27,20 +32,28 @@ class Transformer final : public Model {
   at::Tensor logits(const at::Tensor& hidden_NH) override;
   at::Tensor take_auxiliary_loss() override { return std::exchange(auxiliary_loss_, {}); }
 
-  // [T, H] each: the input of the first block, the output of every block, and after the last norm.
+  // [T, H] each, or this rank's tokens where they are shared: the input of the first block, the
+  // output of every block, and after the last norm.
   std::vector<at::Tensor> hidden_states(const Batch& batch);
 
  private:
   at::Tensor run(const Batch& batch, const at::Tensor& positions_T,
                  const std::vector<int64_t>& lengths, std::span<KvCache* const> caches,
                  std::vector<at::Tensor>* states);
+  at::Tensor embedded(const Batch& batch, const at::Tensor& positions_T,
+                      const std::vector<int64_t>& lengths, const at::Tensor& keys_T);
+  HeadOutputs head_outputs_of(const at::Tensor& hidden_NH, const at::Tensor& targets_N,
+                              bool with_mean);
   Parameter& head() { return parts_.head ? *parts_.head : parts_.embedding; }
+  int last_unit() const { return static_cast<int>(parts_.blocks.size()) + 1; }
+  int head_unit() const { return parts_.head ? last_unit() : 0; }
 
   ModelConfig config_;
   TransformerParts parts_;
   std::optional<DocumentAngles> rotary_, local_rotary_;
   at::Tensor auxiliary_loss_;
   std::optional<StepNoise> noise_;
+  Sharding* sharding_ = nullptr;
   Checkpointing checkpointing_ = Checkpointing::kOff;
 };
 

@@ -62,7 +62,11 @@ void SliceOptimizer::add_slice(size_t index, bool masters) {
 StateSlice SliceOptimizer::state_of(size_t slice, const std::string& kind,
                                     const at::Tensor& values) const {
   const Slice& s = slices()[slice];
-  return {.name = kind + "/" + s.name, .shape = s.shape, .offset = s.offset, .values = values};
+  return {.name = kind + "/" + s.name,
+          .shape = s.cut.whole_shape(s.shape),
+          .offset = s.offset,
+          .values = values,
+          .cut = s.cut};
 }
 
 at::Tensor SliceOptimizer::add_state(size_t slice, const std::string& kind,

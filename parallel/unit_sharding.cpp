@@ -1,0 +1,164 @@
+#include "parallel/buffer_pool.h"
+#include "parallel/slices.h"
+
+namespace lathe {
+namespace {
+
+// A bucket of one unit, and what of it stays.
+struct UnitBucket {
+  Bucket bucket;
+  at::Tensor value_slice, grad_slice;  // [n / dp]; grad_slice undefined where it is frozen
+};
+
+struct Unit {
+  std::vector<UnitBucket> buckets;
+  std::vector<Parameter*> trained;
+  bool values_here = false, grads_here = false;
+};
+
+// ZeRO stages 2 and 3. Every dp rank owns an equal part of every bucket of every unit.
+class UnitSharding final : public Sharding {
+ public:
+  UnitSharding(int zero, const std::vector<std::vector<Parameter*>>& units, Mesh& mesh,
+               int64_t align, const FillParameter& fill)
+      : cuts_values_(zero == 3), mesh_(mesh), dp_(mesh.dp()) {
+    // One after another: never is more than one unit there twice.
+    for (const std::vector<Parameter*>& parameters : units) add_unit(parameters, align, fill);
+  }
+
+  void begin_forward(int unit) override { bring_values(units_.at(unit)); }
+  void end_forward(int unit) override { drop_values(units_.at(unit)); }
+  void begin_backward(int index, bool values) override {
+    Unit& unit = units_.at(index);
+    if (values) bring_values(unit);
+    if (unit.grads_here || unit.trained.empty()) return;
+    unit.grads_here = true;
+    for (UnitBucket& each : unit.buckets) {
+      if (!each.grad_slice.defined()) continue;
+      pool_.reserve(each.bucket.grads);
+      each.bucket.grads.zero_();
+    }
+  }
+  void end_backward(int index) override {
+    Unit& unit = units_.at(index);
+    if (unit.grads_here) sum_into_slices(unit);
+    drop_values(unit);
+  }
+  void finish_backward() override {
+    for (int unit = num_units() - 1; unit >= 0; --unit) end_backward(unit);
+  }
+  bool meets_in_passes() const override { return true; }
+  int num_units() const override { return static_cast<int>(units_.size()); }
+
+  void reduce_gradients() override { finish_backward(); }
+  std::vector<Slice>& slices() override { return slices_; }
+  void gather_parameters() override {
+    if (cuts_values_) return;
+    for (Unit& unit : units_) {
+      for (UnitBucket& each : unit.buckets) dp_.all_gather(each.value_slice, each.bucket.values);
+    }
+  }
+  void zero_gradients() override {
+    for (Unit& unit : units_) {
+      for (UnitBucket& each : unit.buckets) {
+        if (each.grad_slice.defined()) each.grad_slice.zero_();
+      }
+    }
+  }
+  void zero_rest() override {}
+  bool replicated() const override { return false; }
+
+ private:
+  void add_unit(const std::vector<Parameter*>& parameters, int64_t align,
+                const FillParameter& fill) {
+    Unit& unit = units_.emplace_back();
+    for (Parameter* parameter : parameters) {
+      if (parameter->trained) unit.trained.push_back(parameter);
+    }
+    const int parts = dp_.size();
+    for (Bucket& bucket : make_buckets(parameters, parts, mesh_.device(), align, fill)) {
+      add_bucket(unit, std::move(bucket), true);
+    }
+    if (!cuts_values_) {
+      for (Parameter* parameter : parameters) {
+        if (fill && !parameter->trained) fill(*parameter);
+      }
+      return;
+    }
+    for (Bucket& bucket : make_frozen_buckets(parameters, parts, mesh_.device(), align, fill)) {
+      add_bucket(unit, std::move(bucket), false);
+    }
+  }
+
+  void add_bucket(Unit& unit, Bucket bucket, bool trained) {
+    const at::NoGradGuard no_grad;
+    UnitBucket each{.bucket = std::move(bucket), .value_slice = {}, .grad_slice = {}};
+    const int64_t count = each.bucket.values.numel() / dp_.size(), begin = count * dp_.rank();
+    each.value_slice = each.bucket.values.narrow(0, begin, count);
+    if (cuts_values_) {
+      each.value_slice = each.value_slice.clone();
+      pool_.expect(each.bucket.values);
+      BufferPool::drop(each.bucket.values);
+    }
+    if (trained) {
+      each.grad_slice = at::zeros({count}, each.bucket.grads.options());
+      pool_.expect(each.bucket.grads);
+      BufferPool::drop(each.bucket.grads);
+      add_slices(each.bucket, begin, begin + count, each.value_slice, each.grad_slice, slices_);
+    }
+    unit.buckets.push_back(std::move(each));
+  }
+
+  void bring_values(Unit& unit) {
+    if (!cuts_values_ || unit.values_here) return;
+    unit.values_here = true;
+    for (UnitBucket& each : unit.buckets) {
+      pool_.reserve(each.bucket.values);
+      dp_.all_gather(each.value_slice, each.bucket.values);
+    }
+  }
+
+  void drop_values(Unit& unit) {
+    if (!unit.values_here) return;
+    unit.values_here = false;
+    for (UnitBucket& each : unit.buckets) pool_.release(each.bucket.values);
+  }
+
+  void sum_into_slices(Unit& unit) {
+    const at::NoGradGuard no_grad;
+    unit.grads_here = false;
+    sum_partial_gradients(unit.trained, mesh_.tp());
+    for (UnitBucket& each : unit.buckets) {
+      if (!each.grad_slice.defined()) continue;
+      const int64_t count = each.grad_slice.numel();
+      at::Tensor mine = each.bucket.grads.narrow(0, count * dp_.rank(), count);
+      dp_.reduce_scatter(each.bucket.grads, mine);
+      each.grad_slice.add_(mine);
+      pool_.release(each.bucket.grads);
+    }
+  }
+
+  const bool cuts_values_;
+  Mesh& mesh_;
+  Group& dp_;
+  BufferPool pool_;
+  std::vector<Unit> units_;
+  std::vector<Slice> slices_;
+};
+
+}  // namespace
+
+std::unique_ptr<Sharding> make_unit_sharding(int zero, const std::vector<Parameter*>& parameters,
+                                             Mesh& mesh, int64_t align,
+                                             const std::vector<int>& units,
+                                             const FillParameter& fill) {
+  std::vector<std::vector<Parameter*>> members(1);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const int unit = units.empty() ? 0 : units.at(i);
+    if (unit >= static_cast<int>(members.size())) members.resize(unit + 1);
+    members[unit].push_back(parameters[i]);
+  }
+  return std::make_unique<UnitSharding>(zero, members, mesh, align, fill);
+}
+
+}  // namespace lathe

@@ -1,0 +1,83 @@
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "parallel/mpi_group.h"
+#include "parallel/nccl_group.h"
+#include "parallel/world.h"
+#include "tests/parallel/backends.h"
+
+// The suites of tests/parallel that are written over backends, through parallel/nccl_group.cpp with
+// the NCCL of tests/standin, so that its code runs where there is no GPU:
+//   mpirun -np 4 nccl_standin_tests [gtest flags]
+//   mpirun -np 4 nccl_standin_tests fail    the second rank's third collective fails
+namespace lathe {
+namespace {
+
+void run_nccl(const std::function<void(std::unique_ptr<Group>)>& body) {
+  try {
+    run_world({.backend = "mpi"},
+              [&](std::unique_ptr<Group> world) { body(nccl_group(std::move(world), at::kCPU)); });
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    mpi_abort(65);
+  }
+}
+
+// Which of a few collectives throws, and what: "3 lost", "3 failed", "none".
+std::string first_throw(Group& group) {
+  at::Tensor tensor = at::ones({1000});
+  for (int call = 1; call <= 5; ++call) {
+    try {
+      group.all_reduce(tensor, Reduce::kSum);
+    } catch (const PeerLost&) {
+      return std::to_string(call) + " lost";
+    } catch (const std::runtime_error&) {
+      return std::to_string(call) + " failed";
+    }
+  }
+  return "none";
+}
+
+int expect_failure() {
+  int64_t right = 0, ranks = 0;
+  run_world({.backend = "mpi"}, [&](std::unique_ptr<Group> world) {
+    const std::unique_ptr<Group> host = world->split(0);
+    if (world->rank() == 1) setenv("STANDIN_NCCL_FAIL", "3", 1);
+    const std::string expected = world->rank() == 1 ? "3 failed" : "3 lost";
+    const std::unique_ptr<Group> group = nccl_group(std::move(world), at::kCPU);
+    const std::string found = first_throw(*group);
+    if (found != expected && found != "3 lost")
+      std::fprintf(stderr, "rank %d: %s\n", host->rank(), found.c_str());
+    at::Tensor sum = at::full({1}, found == expected || found == "3 lost" ? 1 : 0, at::kLong);
+    host->all_reduce(sum, Reduce::kSum);
+    right = sum.item<int64_t>();
+    ranks = host->size();
+  });
+  return right == ranks ? 0 : 1;
+}
+
+}  // namespace
+
+std::vector<Backend> backends() {
+  int size = 0;
+  run_mpi([&](std::unique_ptr<Group> world) { size = world->size(); });
+  return {{"standin" + std::to_string(size), size, run_nccl}};
+}
+
+}  // namespace lathe
+
+int main(int argc, char** argv) {
+  lathe::mpi_start();
+  int failed = 0;
+  if (argc == 2 && std::string(argv[1]) == "fail") {
+    failed = lathe::expect_failure();
+  } else {
+    testing::InitGoogleTest(&argc, argv);
+    failed = RUN_ALL_TESTS();
+  }
+  lathe::mpi_stop();
+  return failed;
+}
