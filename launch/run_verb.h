@@ -4,6 +4,7 @@
 namespace lathe {
 
 int train_verb(int argc, char** argv);
+int curate_verb(int argc, char** argv);
 int prepare_verb(int argc, char** argv);
 int generate_verb(int argc, char** argv);
 int chat_verb(int argc, char** argv);

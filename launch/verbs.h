@@ -10,6 +10,7 @@ struct VerbText {
 
 inline constexpr VerbText kVerbs[] = {
     {"train", "train a model as a config says: lathe train CONFIG.yaml [key=value ...]"},
+    {"curate", "keep the good records of raw files, with a reason for the others: lathe curate CONFIG.yaml"},
     {"prepare", "turn raw files into token shards: lathe prepare CONFIG.yaml [key=value ...]"},
     {"generate", "continue a prompt or answer questions: lathe generate --model DIR --prompt TEXT"},
     {"chat", "talk with a model: lathe chat --model DIR"},

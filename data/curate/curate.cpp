@@ -1,0 +1,337 @@
+#include "data/curate/curate.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <stdexcept>
+
+#include "data/corpus/shapes.h"
+#include "data/curate/curate_report.h"
+#include "data/curate/decide.h"
+#include "data/curate/language.h"
+#include "data/curate/measure_block.h"
+#include "data/curate/write_records.h"
+#include "data/shards/file.h"
+#include "data/shards/hash.h"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+// Only one process works in a folder; the lock ends with it.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::string& folder) {
+    fs::create_directories(folder);
+    fd_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
+    if (fd_ >= 0) ::close(fd_);
+    throw std::invalid_argument(
+        folder + ": another curate works in this folder; wait for it or name another");
+  }
+  ~FolderLock() { ::close(fd_); }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int fd_;
+};
+
+void check(const CurateOptions& options) {
+  std::set<std::string> names;
+  for (const CurateSource& source : options.sources) {
+    if (source.files.empty())
+      throw std::invalid_argument("curate: source " + source.name + " has no files");
+    if (source.name.empty() || source.name.find('/') != source.name.npos || source.name[0] == '.')
+      throw std::invalid_argument("curate: a source's name becomes a folder; found `" +
+                                  source.name + "`");
+    if (!names.insert(source.name).second)
+      throw std::invalid_argument("curate: two sources are called " + source.name +
+                                  "; give them names");
+  }
+  if (options.sources.empty()) throw std::invalid_argument("curate: no sources are given");
+  if (!options.languages.empty() && !can_guess_languages()) guess_language("");
+}
+
+// What decides the signals, and what decides the output.
+struct CurateKeys {
+  std::string signals, output;
+};
+
+json file_hashes(const std::vector<std::string>& files) {
+  json list = json::array();
+  for (const std::string& path : files) {
+    const ReadFile file(path);
+    list.push_back(
+        {fs::path(path).filename().string(), file.bytes(), hex16(file.hash(0, file.bytes()))});
+  }
+  return list;
+}
+
+CurateKeys make_keys(const CurateOptions& o) {
+  json signals = {{"format", 1},
+                  {"block", o.block_bytes},
+                  {"near", o.near},
+                  {"languages", o.languages},
+                  {"minhash",
+                   {static_cast<int>(o.minhash.kind), o.minhash.ngram, o.minhash.bands,
+                    o.minhash.rows, o.minhash.seed}},
+                  {"contamination", {o.contamination.document_ngram, o.contamination.item_ngram}}};
+  for (const Filter& filter : filter_table())
+    signals["filters"].push_back({filter.name, filter.version});
+  signals["domains"] = std::set<std::string>(o.urls.domains.begin(), o.urls.domains.end());
+  signals["url_words"] = {o.urls.hard_words, o.urls.soft_words};
+  for (const EvaluationSource& e : o.evaluations)
+    signals["evaluations"].push_back({e.task, e.keys, file_hashes(e.files)});
+  json output;
+  for (const CurateSource& s : o.sources) {
+    signals["sources"].push_back(
+        {shape_name(s.reading.shape), s.reading.columns, s.reading.tags, file_hashes(s.files)});
+    output["sources"].push_back(
+        {s.name, static_cast<int>(s.tier), s.licence, s.generator, s.parents, s.filters});
+  }
+  const std::string signals_key = hex16(hash_bytes(signals.dump()));
+  output["signals"] = signals_key;
+  output["drop"] = o.drop;
+  output["thresholds"] = o.thresholds;
+  output["rest"] = {o.exact,
+                    o.near,
+                    o.most_same_answers,
+                    o.quality,
+                    static_cast<int>(o.pii),
+                    static_cast<int>(o.rewrite)};
+  return {signals_key, hex16(hash_bytes(output.dump()))};
+}
+
+std::string read_all(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+void replace_file(const std::string& path, std::string_view bytes) {
+  const std::string temporary = temporary_name(path);
+  write_file(temporary, bytes);
+  publish(temporary, path);
+}
+
+void replace_folder(const std::string& from, const std::string& to) {
+  fs::remove_all(to);
+  fs::create_directories(from);
+  fs::rename(from, to);
+}
+
+class Curation {
+ public:
+  Curation(const CurateOptions& options, std::string folder, CurateKeys keys,
+           const CurateProgress& progress)
+      : options_(options),
+        folder_(std::move(folder)),
+        keys_(std::move(keys)),
+        progress_(progress),
+        rules_(options) {
+    resources_.urls = options.urls;
+    resources_.languages = options.languages;
+    std::vector<EvaluationItem> items;
+    for (const EvaluationSource& evaluation : options.evaluations) {
+      for (const std::string& file : evaluation.files) {
+        for (EvaluationItem& item : read_evaluation_items(file, evaluation.task, evaluation.keys))
+          items.push_back(std::move(item));
+      }
+    }
+    if (!items.empty()) {
+      contamination_.emplace(options.contamination, std::move(items));
+      resources_.contamination = &*contamination_;
+    }
+    for (int t = 0; t < std::max(options.threads, 1); ++t)
+      measurers_.push_back(std::make_unique<Measurer>(options, resources_));
+    fs::create_directories(folder_ + "/signals");
+  }
+
+  CurateResult run() {
+    measure();
+    const Decisions decisions = decide_all(options_, rules_, for_each());
+    write(decisions);
+    return report(decisions);
+  }
+
+ private:
+  std::string block_path(size_t b) const { return fmt::format("{}/signals/{:06}.sig", folder_, b); }
+
+  ForEachBlock for_each() const {
+    return [this](const std::function<void(size_t, const SignalBlock&)>& f) {
+      SignalBlock block;
+      for (size_t b = 0; b < num_blocks_; ++b) {
+        load(b, block);
+        f(b, block);
+      }
+    };
+  }
+
+  void load(size_t b, SignalBlock& block) const {
+    if (read_signal_block(block_path(b), keys_.signals, block)) return;
+    throw std::runtime_error(block_path(b) +
+                             ": was damaged since it was written; run the command again");
+  }
+
+  int64_t total_bytes() const {
+    int64_t total = 0;
+    for (const CurateSource& source : options_.sources) {
+      for (const std::string& file : source.files)
+        total += static_cast<int64_t>(fs::file_size(file));
+    }
+    return total;
+  }
+
+  // Bytes of the files before this one.
+  int64_t bytes_before(uint32_t source, uint32_t file) const {
+    int64_t before = 0;
+    for (uint32_t s = 0; s <= source; ++s) {
+      const auto& files = options_.sources[s].files;
+      for (uint32_t f = 0; f < (s < source ? files.size() : file); ++f)
+        before += static_cast<int64_t>(fs::file_size(files[f]));
+    }
+    return before;
+  }
+
+  void measure() {
+    BlockReader reader(options_);
+    SignalBlock block;
+    for (; read_signal_block(block_path(num_blocks_), keys_.signals, block); ++num_blocks_)
+      reader.pass(block);
+    const int64_t total = total_bytes();
+    std::optional<RawBlock> raw = reader.next();
+    while (raw) {
+      std::optional<RawBlock> following;
+      const bool failed = raw->failure != nullptr;
+      block = measure_block(*raw, options_, measurers_, [&] {
+        if (!failed) following = reader.next();
+      });
+      if (failed) std::rethrow_exception(raw->failure);
+      write_signal_block(block_path(num_blocks_++), keys_.signals, block);
+      if (progress_)
+        progress_("measured", bytes_before(raw->source, raw->file) + raw->bytes_done, total);
+      raw = std::move(following);
+    }
+    // Of an earlier call with more blocks.
+    for (size_t b = num_blocks_; fs::remove(block_path(b)); ++b) {
+    }
+  }
+
+  void write(const Decisions& decisions) {
+    const std::string work = folder_ + "/writing-" + keys_.output;
+    const RecordWriter writer(options_, rules_, decisions,
+                              contamination_ ? &*contamination_ : nullptr);
+    BlockReader reader(options_);
+    SignalBlock block;
+    for (size_t b = 0; b < num_blocks_; ++b) {
+      load(b, block);
+      const std::string& source = options_.sources[block.source].name;
+      const auto part = [&](const char* kind) {
+        return fmt::format("{}/{}/{}/part-{:06}.jsonl", work, kind, source, b);
+      };
+      // The excluded part is written last: where it is, the block is done.
+      if (fs::exists(part("excluded"))) {
+        reader.pass(block);
+        continue;
+      }
+      const std::optional<RawBlock> raw = reader.next();
+      if (!raw || raw->records.size() != block.size() || raw->end.offset != block.end.offset)
+        throw std::runtime_error(options_.sources[block.source].files[block.file] +
+                                 ": changed while it was read; run the command again");
+      const BlockLines lines = writer.write(b, *raw, block, measurers_);
+      write_part(part("kept"), lines.kept, false);
+      write_part(part("excluded"), lines.excluded, true);
+      if (progress_)
+        progress_("written", static_cast<int64_t>(b + 1), static_cast<int64_t>(num_blocks_));
+    }
+    gather_examples(work + "/excluded");
+    replace_folder(work + "/kept", folder_ + "/kept");
+    replace_folder(work + "/excluded", folder_ + "/excluded");
+    fs::remove_all(work);
+  }
+
+  static void write_part(const std::string& path, const std::string& lines, bool also_empty) {
+    if (lines.empty() && !also_empty) return;
+    fs::create_directories(fs::path(path).parent_path());
+    const std::string temporary = temporary_name(path);
+    write_file(temporary, lines);
+    fs::rename(temporary, path);
+  }
+
+  // The first few of each rule, read back so that an interruption makes no difference. Parts
+  // without a line have done their duty.
+  void gather_examples(const std::string& excluded) {
+    std::vector<std::string> parts;
+    if (fs::exists(excluded)) {
+      for (const auto& entry : fs::recursive_directory_iterator(excluded)) {
+        if (entry.is_regular_file()) parts.push_back(entry.path().string());
+      }
+    }
+    std::sort(parts.begin(), parts.end());
+    for (const std::string& path : parts) {
+      if (fs::file_size(path) == 0) {
+        fs::remove(path);
+        continue;
+      }
+      std::ifstream in(path, std::ios::binary);
+      for (std::string line; std::getline(in, line);) examples_.add(line);
+    }
+  }
+
+  CurateResult report(const Decisions& decisions) {
+    CurateReport report = make_report(options_, rules_, decisions, for_each(),
+                                      contamination_ ? &*contamination_ : nullptr);
+    report.examples = examples_.all();
+    report.key = keys_.output;
+    replace_file(folder_ + "/report.html", report_page(report));
+    replace_file(folder_ + "/report.json", report_json(report));
+    return report.result;
+  }
+
+  const CurateOptions& options_;
+  std::string folder_;
+  CurateKeys keys_;
+  const CurateProgress& progress_;
+  Rules rules_;
+  Resources resources_;
+  std::optional<Contamination> contamination_;
+  std::vector<std::unique_ptr<Measurer>> measurers_;
+  size_t num_blocks_ = 0;
+  ExampleCollector examples_;
+};
+
+}  // namespace
+
+CurateResult curate(const CurateOptions& options, const std::string& folder,
+                    const CurateProgress& progress) {
+  check(options);
+  const CurateKeys keys = make_keys(options);
+  const FolderLock lock(folder);
+  const std::string report = folder + "/report.json";
+  if (fs::exists(report)) {
+    if (std::optional<CurateResult> before = read_result(read_all(report), keys.output)) {
+      before->was_there = true;
+      return *before;
+    }
+    // Until the new one is written the folder has no report.
+    fs::remove(report);
+  }
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("writing-") && name != "writing-" + keys.output)
+      fs::remove_all(entry.path());
+  }
+  return Curation(options, folder, keys, progress).run();
+}
+
+}  // namespace lathe

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/corpus/corpus.h"
+#include "data/curate/contamination.h"
+#include "data/curate/document.h"
+#include "data/curate/minhash.h"
+#include "data/curate/url_lists.h"
+
+// Raw files -> kept records, and a reason for every one that was not kept. Three passes: signals
+// are measured once and stored, rules and duplicates are decided over what is stored, records are
+// written.
+namespace lathe {
+
+struct CurateSource {
+  std::string name;                // folder of what is kept of it; unique
+  std::vector<std::string> files;  // expanded
+  Reading reading;
+  Tier tier = Tier::kSilver;
+  std::string licence;
+  std::string generator;             // what made it, where it is synthetic
+  std::vector<std::string> parents;  // from what
+  std::vector<std::string> filters;  // in the order in which they decide
+};
+
+struct EvaluationSource {
+  std::string task;
+  std::vector<std::string> files, keys;
+};
+
+enum class PiiAction { kTag, kMask };  // dropping is the filter pii
+enum class TextRewrite { kNone, kC4, kDclm };
+
+struct CurateOptions {
+  std::vector<CurateSource> sources;
+  std::vector<std::string> drop;             // expressions, asked after the filters' rules
+  std::map<std::string, double> thresholds;  // of rules by name; others keep their authors'
+  UrlLists urls;
+  std::vector<std::string> languages;
+  std::vector<EvaluationSource> evaluations;
+  ContaminationOptions contamination;
+  bool exact = true, near = true;
+  MinHashOptions minhash;
+  int64_t most_same_answers = 0;  // records that may share an answer; 0: any number
+  std::string quality = "words";  // the signal that decides between duplicates of one tier
+  PiiAction pii = PiiAction::kTag;
+  TextRewrite rewrite = TextRewrite::kNone;
+  int64_t block_bytes = 8 << 20;
+  int64_t dedup_bytes = 256 << 20;  // of hashes that are sorted at once; more are done in turns
+  int threads = 1;
+};
+
+// read = kept + dropped. The rest is in the folder's report.json.
+struct CurateResult {
+  int64_t read = 0, kept = 0, dropped = 0;
+  int64_t read_bytes = 0, kept_bytes = 0;     // of texts
+  std::map<std::string, int64_t> dropped_by;  // rule -> documents
+  bool was_there = false;                     // nothing was done: the same was made before
+};
+
+// done, total, unit: "measured" in bytes, "written" in documents.
+using CurateProgress = std::function<void(const char* pass, int64_t done, int64_t total)>;
+
+// Writes folder/kept/<source>/part-*.jsonl, folder/excluded/<source>/part-*.jsonl, report.json,
+// report.html and folder/signals/. kept and excluded appear when all is written. Called again with
+// the same files it takes up the finished blocks, whatever ended the first call; signals that were
+// measured stay valid when only rules change. Byte-identical for any number of threads and of
+// interruptions. Memory: two blocks of records, 12 bytes per document, dedup_bytes.
+// Throws std::invalid_argument for what is wrong with options or files.
+CurateResult curate(const CurateOptions& options, const std::string& folder,
+                    const CurateProgress& progress = {});
+
+}  // namespace lathe

@@ -1,0 +1,135 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "data/curate/curate_report.h"
+
+// report.html: one page without scripts, nothing loaded from outside.
+namespace lathe {
+namespace {
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '&')
+      out += "&amp;";
+    else if (c == '"')
+      out += "&quot;";
+    else
+      out += c;
+  }
+  return out;
+}
+
+std::string bar(double share, const std::string& text) {
+  return fmt::format("<div class=bar><i style=\"width:{:.1f}%\"></i><span>{}</span></div>",
+                     100 * share, text);
+}
+
+std::string funnel(const CurateReport& report) {
+  std::string out = "<h2>Funnel</h2><table><tr><th>behind<th>documents<th>bytes<th>words<th></tr>";
+  const double all = std::max<double>(1, static_cast<double>(report.result.read));
+  for (const auto& stage : report.funnel) {
+    out +=
+        fmt::format("<tr><td>{}<td>{}<td>{}<td>{:.0f}<td>{}</tr>", escaped(stage.name),
+                    stage.documents, stage.bytes, stage.words,
+                    bar(static_cast<double>(stage.documents) / all,
+                        fmt::format("{:.1f} %", 100 * static_cast<double>(stage.documents) / all)));
+  }
+  return out + "</table>";
+}
+
+std::string dropped(const CurateReport& report) {
+  std::string out =
+      "<h2>Dropped, by "
+      "rule</h2><table><tr><th>stage<th>rule<th>threshold<th>documents<th>examples</tr>";
+  for (const auto& rule : report.dropped) {
+    std::string examples;
+    for (const auto& example : report.examples) {
+      if (example.rule == rule.rule)
+        examples += fmt::format("<details><summary>{}</summary><pre>{}</pre></details>",
+                                escaped(example.origin), escaped(example.text));
+    }
+    out += fmt::format("<tr><td>{}<td>{}<td>{:g}<td>{}<td>{}</tr>", escaped(rule.stage),
+                       escaped(rule.rule), rule.threshold, rule.documents, examples);
+  }
+  return out + "</table>";
+}
+
+std::string histogram(const CurateReport::Histogram& h) {
+  constexpr double kWidth = 320, kHeight = 80;
+  const auto most = static_cast<double>(
+      std::max<int64_t>(1, *std::max_element(h.counts.begin(), h.counts.end())));
+  const double step = kWidth / static_cast<double>(h.counts.size());
+  std::string svg = fmt::format(
+      "<figure><figcaption title=\"{}\">{}</figcaption><svg width={} height={} viewBox=\"0 0 {} "
+      "{}\">",
+      escaped(h.meaning), escaped(h.signal), kWidth, kHeight + 16, kWidth, kHeight + 16);
+  for (size_t i = 0; i < h.counts.size(); ++i) {
+    const double height = kHeight * static_cast<double>(h.counts[i]) / most;
+    svg += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"/>",
+                       static_cast<double>(i) * step, kHeight - height, step - 0.5, height);
+  }
+  for (const auto& [rule, threshold] : h.thresholds) {
+    const double x = std::clamp((threshold - h.low) / (h.high - h.low), 0.0, 1.0) * kWidth;
+    svg += fmt::format(
+        "<line x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"0\" y2=\"{1}\"><title>{2}: {3:g}</title></line>",
+        x, kHeight, escaped(rule), threshold);
+  }
+  return svg + fmt::format(
+                   "<text x=\"0\" y=\"{0}\">{1:.4g}</text><text x=\"{2}\" y=\"{0}\" "
+                   "text-anchor=\"end\">{3:.4g}</text></svg></figure>",
+                   kHeight + 13, h.low, kWidth, h.high);
+}
+
+std::string counts(const char* title, const std::map<std::string, int64_t>& values) {
+  if (values.empty()) return "";
+  std::string out = fmt::format("<h2>{}</h2><table>", title);
+  for (const auto& [name, count] : values)
+    out += fmt::format("<tr><td>{}<td>{}</tr>", escaped(name), count);
+  return out + "</table>";
+}
+
+}  // namespace
+
+std::string report_page(const CurateReport& report) {
+  std::string page =
+      "<!doctype html><meta charset=utf-8><title>Curation</title><style>body{font:14px "
+      "sans-serif;margin:2em;max-width:1100px}"
+      "table{border-collapse:collapse}td,th{padding:2px "
+      "10px;text-align:left;vertical-align:top;border-bottom:1px solid #ddd}"
+      ".bar{position:relative;width:220px;background:#eee}.bar "
+      "i{position:absolute;height:100%;background:#9bc}.bar "
+      "span{position:relative;padding-left:4px}"
+      "figure{display:inline-block;margin:8px}rect{fill:#69a}line{stroke:#c33;stroke-width:2}text{"
+      "font-size:11px}pre{white-space:pre-wrap;max-width:600px}</style>";
+  page += fmt::format("<h1>Curation</h1><p>{} documents read, {} kept, {} dropped.</p>",
+                      report.result.read, report.result.kept, report.result.dropped);
+  page += funnel(report) + dropped(report);
+  if (!report.clusters.empty()) {
+    page += "<h2>Duplicates</h2><table><tr><th>documents alike<th>sets</tr>";
+    for (const auto& [size, sets] : report.clusters)
+      page += fmt::format("<tr><td>{}<td>{}</tr>", size, sets);
+    page += "</table>";
+  }
+  if (report.evaluation_items > 0) {
+    page += fmt::format(
+        "<h2>Contamination</h2><p>{} evaluation items, {} of them too short for document "
+        "n-grams.</p><table><tr><th>task<th>documents</tr>",
+        report.evaluation_items, report.items_too_short);
+    for (const auto& task : report.contaminated)
+      page += fmt::format("<tr><td>{}<td>{}</tr>", escaped(task.task), task.documents);
+    page += "</table>";
+  }
+  page += counts("Kept, by source", report.sources) + counts("Kept, by tier", report.tiers) +
+          counts("Languages", report.languages) + counts("Personal data found", report.pii);
+  page += "<h2>Signals</h2><p>All readable documents; red: thresholds of the rules in use.</p>";
+  for (const auto& h : report.histograms) page += histogram(h);
+  return page + "\n";
+}
+
+}  // namespace lathe

@@ -1,0 +1,260 @@
+#include "data/curate/curate_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "data/tokenize/unicode.h"
+
+namespace lathe {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr size_t kBins = 40, kMostSamples = 100'000;
+constexpr int kExamples = 3;
+constexpr size_t kExampleBytes = 400;
+
+// Values of all signals of every k-th document, k doubling as documents grow: the same for any
+// number of threads.
+class Samples {
+ public:
+  explicit Samples(size_t signals) : values_(signals) {}
+
+  void add(const double* signals) {
+    if (count_++ % stride_ != 0) return;
+    for (size_t s = 0; s < values_.size(); ++s)
+      values_[s].push_back(static_cast<float>(signals[s]));
+    if (values_[0].size() < kMostSamples) return;
+    for (std::vector<float>& column : values_) {
+      for (size_t i = 0; 2 * i < column.size(); ++i) column[i] = column[2 * i];
+      column.resize((column.size() + 1) / 2);
+    }
+    stride_ *= 2;
+  }
+
+  CurateReport::Histogram histogram(size_t s) const {
+    CurateReport::Histogram h;
+    std::vector<float> sorted = values_[s];
+    if (sorted.empty()) return h;
+    std::sort(sorted.begin(), sorted.end());
+    // Outliers share the last bin.
+    h.low = sorted.front();
+    h.high = sorted[std::min(sorted.size() - 1, sorted.size() * 99 / 100)];
+    if (h.high <= h.low) h.high = h.low + 1;
+    h.counts.assign(kBins, 0);
+    for (const float value : sorted) {
+      const double place = (value - h.low) / (h.high - h.low) * kBins;
+      ++h.counts[static_cast<size_t>(std::clamp(place, 0.0, kBins - 1.0))];
+    }
+    return h;
+  }
+
+ private:
+  std::vector<std::vector<float>> values_;
+  int64_t count_ = 0, stride_ = 1;
+};
+
+std::vector<std::string> stages_of(const Rules& rules) {
+  std::vector<std::string> stages{"read"};
+  for (const Reason& reason : rules.reasons()) {
+    if (!reason.stage.empty() &&
+        std::find(stages.begin(), stages.end(), reason.stage) == stages.end())
+      stages.push_back(reason.stage);
+  }
+  return stages;
+}
+
+struct Counter {
+  int64_t documents = 0, bytes = 0;
+  double words = 0;
+  void add(int64_t more_bytes, double more_words) {
+    ++documents;
+    bytes += more_bytes;
+    words += more_words;
+  }
+};
+
+void fill_funnel(CurateReport& report, const Rules& rules, const Counter& all,
+                 const std::vector<Counter>& by_reason) {
+  Counter left = all;
+  report.funnel.push_back({"files", all.documents, all.bytes, all.words});
+  for (const std::string& stage : stages_of(rules)) {
+    bool any = false;
+    for (size_t r = 0; r < by_reason.size(); ++r) {
+      if (rules.reasons()[r].stage != stage || by_reason[r].documents == 0) continue;
+      left.documents -= by_reason[r].documents;
+      left.bytes -= by_reason[r].bytes;
+      left.words -= by_reason[r].words;
+      any = true;
+      const Reason& reason = rules.reasons()[r];
+      report.dropped.push_back({reason.stage, reason.rule, reason.threshold, by_reason[r].documents,
+                                by_reason[r].bytes});
+      report.result.dropped_by[reason.rule] = by_reason[r].documents;
+    }
+    if (any) report.funnel.push_back({stage, left.documents, left.bytes, left.words});
+  }
+  report.result.read = all.documents;
+  report.result.read_bytes = all.bytes;
+  report.result.kept = left.documents;
+  report.result.kept_bytes = left.bytes;
+  report.result.dropped = all.documents - left.documents;
+}
+
+void fill_histograms(CurateReport& report, const CurateOptions& options, const Rules& rules,
+                     const Samples& samples) {
+  for (size_t s = 0; s < num_signals(); ++s) {
+    CurateReport::Histogram h = samples.histogram(s);
+    h.signal = signal_at(s).name;
+    h.meaning = signal_at(s).meaning;
+    for (const Reason& reason : rules.reasons()) {
+      const bool used = std::any_of(
+          options.sources.begin(), options.sources.end(), [&](const CurateSource& source) {
+            return std::find(source.filters.begin(), source.filters.end(), reason.stage) !=
+                   source.filters.end();
+          });
+      if (used && reason.signal == h.signal)
+        h.thresholds.emplace_back(reason.rule, reason.threshold);
+    }
+    if (!h.counts.empty()) report.histograms.push_back(std::move(h));
+  }
+}
+
+void fill_clusters(CurateReport& report, const Decisions& decisions) {
+  std::map<uint32_t, int64_t> sizes;
+  for (size_t d = 0; d < decisions.survivor.size(); ++d) {
+    if (decisions.survivor[d] != d) ++sizes[decisions.survivor[d]];
+  }
+  std::map<int64_t, int64_t> counts;
+  for (const auto& [unused, others] : sizes) ++counts[others + 1];
+  report.clusters.assign(counts.begin(), counts.end());
+}
+
+}  // namespace
+
+void ExampleCollector::add(std::string_view line) {
+  // The rule stands at the front of the line; nothing more is read of most.
+  constexpr std::string_view kMark = "\"rule\": \"";
+  const size_t at = line.find(kMark);
+  if (at == line.npos) return;
+  const std::string key(line.substr(at, line.find('"', at + kMark.size()) - at));
+  if (counts_[key]++ >= kExamples) return;
+  const ordered_json object = ordered_json::parse(line);
+  std::string text = object.contains("message") ? object["message"].get<std::string>() : "";
+  if (object.contains("record")) {
+    const auto& record = object["record"];
+    if (record.is_string())
+      text = record.get<std::string>();
+    else if (record.contains("text") && record["text"].is_string())
+      text = record["text"].get<std::string>();
+    else
+      text = record.dump();
+  }
+  if (text.size() > kExampleBytes) {
+    std::string cut;
+    append_lossy(std::string_view(text).substr(0, kExampleBytes), false, cut);
+    text = cut + " ...";
+  }
+  examples_.push_back({object["rule"], object["curated"]["id"], std::move(text)});
+}
+
+CurateReport make_report(const CurateOptions& options, const Rules& rules,
+                         const Decisions& decisions, const ForEachBlock& for_each,
+                         const Contamination* contamination) {
+  constexpr const char* kTiers[] = {"gold", "silver", "synthetic"};
+  CurateReport report;
+  Counter all;
+  std::vector<Counter> by_reason(rules.reasons().size());
+  Samples samples(num_signals());
+  std::map<std::string, int64_t> tasks;
+  const size_t words = signal_index("words"), pii = first_signal(filter_named("pii"));
+  for_each([&](size_t b, const SignalBlock& block) {
+    const CurateSource& source = options.sources[block.source];
+    for (size_t i = 0; i < block.size(); ++i) {
+      const double* signals = block.signals.data() + i * num_signals();
+      const uint16_t reason = decisions.reasons[decisions.first[b] + i];
+      all.add(block.bytes[i], signals[words]);
+      by_reason[reason].add(block.bytes[i], signals[words]);
+      if (reason == kUnreadable) continue;
+      samples.add(signals);
+      if (rules.reasons()[reason].stage == "contamination" && contamination &&
+          block.findings[i].item >= 0)
+        ++tasks[contamination->items()[static_cast<size_t>(block.findings[i].item)].task];
+      for (const Signal& signal : filter_named("pii").signals) {
+        const auto k = static_cast<size_t>(&signal - filter_named("pii").signals.data());
+        if (signals[pii + k] > 0) report.pii[signal.name] += static_cast<int64_t>(signals[pii + k]);
+      }
+      if (!block.findings[i].language.empty()) ++report.languages[block.findings[i].language];
+      if (reason != kKept) continue;
+      ++report.tiers[kTiers[static_cast<size_t>(source.tier)]];
+      ++report.sources[source.name];
+    }
+  });
+  fill_funnel(report, rules, all, by_reason);
+  fill_histograms(report, options, rules, samples);
+  fill_clusters(report, decisions);
+  for (const auto& [task, count] : tasks) report.contaminated.push_back({task, count});
+  if (contamination) {
+    report.evaluation_items = static_cast<int64_t>(contamination->items().size());
+    report.items_too_short = contamination->num_too_short();
+  }
+  return report;
+}
+
+std::string report_json(const CurateReport& r) {
+  ordered_json object = {{"format", "lathe curation"},
+                         {"version", 1},
+                         {"key", r.key},
+                         {"read", r.result.read},
+                         {"kept", r.result.kept},
+                         {"dropped", r.result.dropped},
+                         {"read_bytes", r.result.read_bytes},
+                         {"kept_bytes", r.result.kept_bytes},
+                         {"dropped_by", r.result.dropped_by}};
+  for (const auto& s : r.funnel)
+    object["funnel"].push_back(
+        {{"behind", s.name}, {"documents", s.documents}, {"bytes", s.bytes}, {"words", s.words}});
+  for (const auto& d : r.dropped)
+    object["rules"].push_back({{"stage", d.stage},
+                               {"rule", d.rule},
+                               {"threshold", d.threshold},
+                               {"documents", d.documents},
+                               {"bytes", d.bytes}});
+  for (const auto& h : r.histograms) {
+    ordered_json item = {
+        {"signal", h.signal}, {"low", h.low}, {"high", h.high}, {"counts", h.counts}};
+    for (const auto& [rule, threshold] : h.thresholds) item["thresholds"][rule] = threshold;
+    object["histograms"].push_back(std::move(item));
+  }
+  for (const auto& e : r.examples)
+    object["examples"].push_back({{"rule", e.rule}, {"id", e.origin}, {"text", e.text}});
+  for (const auto& [size, sets] : r.clusters)
+    object["clusters"].push_back({{"documents", size}, {"sets", sets}});
+  for (const auto& c : r.contaminated)
+    object["contaminated"].push_back({{"task", c.task}, {"documents", c.documents}});
+  object["evaluation_items"] = r.evaluation_items;
+  object["items_too_short"] = r.items_too_short;
+  object["languages"] = r.languages;
+  object["tiers"] = r.tiers;
+  object["pii"] = r.pii;
+  object["sources"] = r.sources;
+  return object.dump(1) + "\n";
+}
+
+std::optional<CurateResult> read_result(const std::string& text, const std::string& key) try {
+  const ordered_json object = ordered_json::parse(text);
+  if (object.at("key") != key) return std::nullopt;
+  CurateResult result;
+  result.read = object.at("read");
+  result.kept = object.at("kept");
+  result.dropped = object.at("dropped");
+  result.read_bytes = object.at("read_bytes");
+  result.kept_bytes = object.at("kept_bytes");
+  result.dropped_by = object.at("dropped_by").get<std::map<std::string, int64_t>>();
+  return result;
+} catch (const nlohmann::json::exception&) {
+  return std::nullopt;
+}
+
+}  // namespace lathe

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/curate/curate.h"
+#include "data/curate/expression.h"
+#include "data/curate/filter.h"
+#include "data/curate/signal_block.h"
+
+// From stored signals to what becomes of every document.
+namespace lathe {
+
+// Why a document may be dropped. Its place in the table is what is kept per document.
+struct Reason {
+  std::string stage, rule;
+  std::string signal;  // empty: none
+  double threshold = 0;
+  FilterRule::Side side = FilterRule::kAbove;
+};
+
+inline constexpr uint16_t kKept = 0, kUnreadable = 1;
+
+// The rules of every source, in the order in which they are asked.
+class Rules {
+ public:
+  // Throws std::invalid_argument for filters, thresholds and expressions that are none.
+  explicit Rules(const CurateOptions& options);
+
+  // The first reason to drop a document, and the value that was too much or too little.
+  struct Verdict {
+    uint16_t reason = kKept;
+    double value = 0;
+  };
+  Verdict decide(size_t source, const double* signals) const;
+
+  const std::vector<Reason>& reasons() const { return reasons_; }
+  uint16_t exact_duplicate() const { return exact_; }
+  uint16_t near_duplicate() const { return exact_ + 1; }
+  uint16_t same_answer() const { return exact_ + 2; }
+
+ private:
+  struct Step {
+    uint16_t reason;
+    size_t signal;
+    FilterRule::Side side;
+    double threshold;
+  };
+  void add_filters(const CurateOptions& options);
+
+  std::vector<Reason> reasons_;
+  std::vector<std::vector<Step>> steps_;  // by source
+  std::vector<std::pair<uint16_t, Expression>> expressions_;
+  uint16_t exact_ = 0;
+};
+
+// All stored blocks in order; the callback may keep nothing.
+using ForEachBlock = std::function<void(const std::function<void(size_t, const SignalBlock&)>&)>;
+
+struct Decisions {
+  std::vector<uint16_t> reasons;   // by number of the document
+  std::vector<uint32_t> survivor;  // of its duplicates; of others itself
+  std::vector<size_t> first;       // number of the first document of each block
+};
+
+Decisions decide_all(const CurateOptions& options, const Rules& rules,
+                     const ForEachBlock& for_each);
+
+}  // namespace lathe

@@ -1,0 +1,125 @@
+#include <algorithm>
+
+#include "data/curate/c4_lines.h"
+#include "data/curate/filters.h"
+#include "data/curate/text_pieces.h"
+
+// NeMo Curator's heuristics for English (heuristic_filter_en.yaml), those that the others do not
+// have already.
+namespace lathe {
+namespace {
+
+constexpr Signal kSignals[] = {
+    {"characters", "code points"},
+    {"non_alphanumeric", "share of characters that are neither letter nor digit nor blank"},
+    {"digits", "share of characters that are digits"},
+    {"white_space", "share of characters that are white space"},
+    {"parentheses", "share of characters that are brackets"},
+    {"urls", "share of characters in addresses"},
+    {"longest_word", "characters of the longest word"},
+    {"unpunctuated_lines", "share of lines that do not end a sentence"},
+    {"unique_lines", "share of lines that are the first of their kind"},
+    {"boilerplate", "share of lines with a phrase of privacy policies"}};
+
+constexpr FilterRule kRules[] = {
+    {"en_non_alphanumeric", "non_alphanumeric", FilterRule::kAbove, 0.25},
+    {"en_digits", "digits", FilterRule::kAbove, 0.15},
+    {"en_urls", "urls", FilterRule::kAbove, 0.2},
+    {"en_white_space", "white_space", FilterRule::kAbove, 0.25},
+    {"en_parentheses", "parentheses", FilterRule::kAbove, 0.1},
+    {"en_boilerplate", "boilerplate", FilterRule::kAbove, 0.4},
+    {"en_unique_lines", "unique_lines", FilterRule::kBelow, 0.7},
+    {"en_unpunctuated", "unpunctuated_lines", FilterRule::kAbove, 0.85},
+    {"en_longest_word", "longest_word", FilterRule::kAbove, 1000}};
+
+constexpr std::string_view kPhrases[] = {"terms of use", "privacy policy", "cookie policy",
+                                         "uses cookies", "use of cookies", "use cookies"};
+
+struct Classes {
+  double spaces = 0, digits = 0, letters = 0, brackets = 0, others = 0;
+};
+
+Classes count_classes(const SplitText& split) {
+  Classes classes;
+  for (int byte = 0; byte < 128; ++byte) {
+    const double count = split.count(static_cast<char>(byte));
+    const uint8_t bits = kByteBits[static_cast<size_t>(byte)];
+    if (bits & kSpaceBit) {
+      classes.spaces += count;
+    } else if (bits & kLetterBit) {
+      classes.letters += count;
+    } else if (bits & kDigitBit) {
+      classes.digits += count;
+    } else {
+      classes.others += count;
+    }
+  }
+  for (const char c : {'(', ')', '[', ']', '{', '}'}) classes.brackets += split.count(c);
+  if (split.is_ascii()) return classes;
+  for (const char *p = split.text().data(), *end = p + split.text().size(); p < end;) {
+    const uint32_t c = next_code_point(p);
+    if (c < 128) continue;
+    const uint8_t bits = wide_character_bits(c);
+    (bits & kLetterBit ? classes.letters : bits & kSpaceBit ? classes.spaces : classes.others) += 1;
+  }
+  return classes;
+}
+
+double url_chars(const SplitText& split) {
+  double chars = 0;
+  if (split.count('/') < 2 && split.count('w') < 3) return 0;
+  for (const Word& word : split.words()) {
+    if (word.size < 8) continue;
+    const std::string_view text = split.text_of(word);
+    if (text.starts_with("http://") || text.starts_with("https://") || text.starts_with("www."))
+      chars += word.chars;
+  }
+  return chars;
+}
+
+bool is_boilerplate(std::string_view line, std::string& lower) {
+  lower.assign(line);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+  }
+  return std::any_of(std::begin(kPhrases), std::end(kPhrases),
+                     [&](std::string_view phrase) { return lower.find(phrase) != lower.npos; });
+}
+
+void measure(const Measured& m, double* values) {
+  const auto chars = static_cast<double>(m.split.chars());
+  const Classes classes = count_classes(m.split);
+  uint32_t longest = 0;
+  for (const Word& word : m.split.words()) longest = std::max(longest, word.chars);
+  double lines = 0, open = 0, first = 0, boilerplate = 0;
+  const bool phrases = may_hold_phrases(m.simple.text());
+  m.work.ngrams.start(m.split.lines().size() + 1);
+  for (const TextLine& line : m.split.lines()) {
+    const std::string_view text = strip(m.split.text_of(line));
+    if (text.empty()) continue;
+    ++lines;
+    const char last = text.back();
+    if (last != '"' && last != '\'' && !(last_character_bits(text) & kTerminalBit)) ++open;
+    if (m.work.ngrams.add(hash_word(text.data(), text.size()), 0).count == 1) ++first;
+    if (phrases && is_boilerplate(text, m.work.text)) ++boilerplate;
+  }
+  values[0] = chars;
+  values[1] = ratio(classes.others, chars);
+  values[2] = ratio(classes.digits, chars);
+  values[3] = ratio(classes.spaces, chars);
+  values[4] = ratio(classes.brackets, chars);
+  values[5] = ratio(url_chars(m.split), chars);
+  values[6] = longest;
+  values[7] = ratio(open, lines);
+  values[8] = lines == 0 ? 1 : first / lines;
+  values[9] = ratio(boilerplate, lines);
+}
+
+}  // namespace
+
+Filter english_filter() {
+  return {"english", 1,      "character classes, addresses, line ends (NeMo Curator)",
+          kSignals,  kRules, measure};
+}
+
+}  // namespace lathe

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace lathe {
+
+// Counts of hashes, for one document at a time.
+class NgramTable {
+ public:
+  struct Entry {
+    uint64_t hash = 0;  // 0: an empty place
+    uint32_t count = 0;
+    uint32_t first = 0;  // the place that was given with the first of them
+  };
+
+  // Empties it and makes room for up to `most` different hashes.
+  void start(size_t most) {
+    size_t size = 64;  // no larger than needed: small documents stay in the nearest cache
+    while (size < 2 * most + 2) size *= 2;
+    if (table_.size() < size) table_.resize(size);
+    std::fill_n(table_.begin(), size, Entry{});
+    mask_ = size - 1;
+  }
+
+  // The entry of a hash, counted once more. Its slot stays valid until the next start().
+  Entry& add(uint64_t hash, uint32_t place) {
+    hash |= 1;
+    for (size_t at = (hash ^ (hash >> 32)) >> 1 & mask_;; at = (at + 1) & mask_) {
+      Entry& entry = table_[at];
+      if (entry.hash == hash) {
+        ++entry.count;
+        return entry;
+      }
+      if (entry.hash == 0) {
+        entry = {hash, 1, place};
+        return entry;
+      }
+    }
+  }
+  uint32_t slot_of(const Entry& entry) const {
+    return static_cast<uint32_t>(&entry - table_.data());
+  }
+  const Entry& at_slot(uint32_t slot) const { return table_[slot]; }
+
+ private:
+  std::vector<Entry> table_;
+  size_t mask_ = 0;
+};
+
+}  // namespace lathe

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/curate/split_text.h"
+
+// A document as near-duplicates and contamination are compared: small letters, numbers as 0, no
+// punctuation, no accents, one blank between words. The order of the steps is datatrove's
+// simplify_text, and the words are cut again as its tokenizer would cut the result, so that n-grams
+// agree with it.
+namespace lathe {
+
+class SimpleText {
+ public:
+  // The text must be valid UTF-8.
+  void make(std::string_view text);
+
+  std::string_view text() const { return {buffer_.data(), size_}; }  // words with one blank between
+  size_t num_words() const { return pieces_.size(); }
+  std::string_view word(size_t i) const { return piece(i, 1); }
+  // Words i to i + count - 1 with the blanks between them.
+  std::string_view piece(size_t i, size_t count) const {
+    return {buffer_.data() + pieces_[i].begin, pieces_[i + count - 1].end - pieces_[i].begin};
+  }
+  const std::vector<uint64_t>& hashes() const { return hashes_; }  // of the words
+  // Bytes of the original text: where word i begins and ends.
+  uint32_t source_begin(size_t i) const { return pieces_[i].source_begin; }
+  uint32_t source_end(size_t i) const { return pieces_[i].source_end; }
+
+ private:
+  struct Piece {
+    uint32_t begin, end, source_begin, source_end;
+  };
+  void finish_chunk(size_t begin, bool plain, uint32_t source_begin, uint32_t source_end);
+  void cut_chunk(size_t begin, uint32_t source_begin, uint32_t source_end);
+  const char* copy_letters(const char* from);
+  bool add_wide(uint32_t code_point, bool& plain);
+
+  std::string buffer_;
+  size_t size_ = 0;
+  std::vector<Piece> pieces_;
+  std::vector<uint64_t> hashes_;
+  std::string input_;                  // with room behind it for whole loads
+  std::vector<uint64_t> not_letters_;  // a bit a byte of it, ones behind the end
+  const SpecialWords& specials_ = special_words();
+  SplitText cutter_;
+  std::string chunk_;
+};
+
+}  // namespace lathe

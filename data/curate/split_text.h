@@ -1,0 +1,87 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/curate/hash_word.h"
+#include "data/curate/special_words.h"
+
+// A document cut into words and lines, once, for every filter that asks about them.
+namespace lathe {
+
+struct Word {
+  uint32_t begin = 0, size = 0;  // bytes of the text
+  uint32_t chars = 0;            // code points
+  uint32_t bits = 0;             // WordBit
+  uint64_t hash = 0;             // of its bytes
+};
+
+enum WordBit : uint32_t {
+  kHasLetter = 1,    // of any script
+  kAllSymbols = 2,   // nothing but punctuation and controls
+  kSentenceEnd = 4,  // a single character that ends sentences
+  kAllMarks = 8      // nothing but characters of category P
+};
+
+struct TextLine {
+  uint32_t begin = 0, end = 0;            // bytes, without the line's end
+  uint32_t first_word = 0, end_word = 0;  // its words
+};
+
+// Words are cut as spaCy's English tokenizer cuts them, which is what the published thresholds were
+// measured with: at white space, then marks and quotes off both ends, then hyphens and the like
+// between letters, "don't" into "do" and "n't". Not followed: emoticons. Reused from document to
+// document, so that nothing is allocated in the long run. Not thread-safe.
+class SplitText {
+ public:
+  // The text is copied. It must be valid UTF-8, shorter than 2^32 bytes.
+  void split(std::string_view text);
+
+  std::string_view text() const { return {buffer_.data(), size_}; }
+  std::string_view text_of(const Word& word) const {
+    return {buffer_.data() + word.begin, word.size};
+  }
+  std::string_view text_of(const TextLine& line) const {
+    return {buffer_.data() + line.begin, line.end - line.begin};
+  }
+  int64_t chars() const { return chars_; }
+  bool is_ascii() const { return static_cast<size_t>(chars_) == size_; }
+  const std::vector<Word>& words() const { return words_; }
+  const std::vector<TextLine>& lines() const { return lines_; }  // as Python's splitlines() cuts
+  uint32_t count(char byte) const { return bytes_[static_cast<unsigned char>(byte)]; }
+  // Code points of a piece of the text.
+  int64_t chars_of(std::string_view piece) const;
+
+ private:
+  void count_bytes();
+  void split_words();
+  void split_lines();
+  void add_line(size_t begin, size_t end);
+  void find_bits();
+  void add_chunk(uint32_t begin, uint32_t end);
+  bool add_marked_word(uint32_t begin, uint32_t end);
+  void add_wide_chunk(uint32_t begin, uint32_t end);
+  void cut_chunk(uint32_t begin, uint32_t end);
+  void cut_inside(uint32_t begin, uint32_t end);
+  bool is_special(uint32_t begin, uint32_t end) const;
+  bool add_special(uint32_t begin, uint32_t end);
+  void add_word(uint32_t begin, uint32_t end);
+  void add_plain_word(uint32_t begin, uint32_t end);
+
+  const SpecialWords& specials_ = special_words();
+  std::string buffer_;  // the text and room behind it for whole loads
+  std::vector<uint64_t> spaces_, not_spaces_, not_letters_;  // a bit a byte, ones behind the end
+  size_t size_ = 0;
+  int64_t chars_ = 0;
+  std::array<uint32_t, 256> bytes_{};  // how often each occurs
+  std::vector<Word> words_;
+  std::vector<TextLine> lines_;
+  std::vector<std::pair<uint32_t, uint32_t>> behind_;  // marks cut off from the end of a chunk
+};
+
+int64_t count_chars(std::string_view text);
+
+}  // namespace lathe

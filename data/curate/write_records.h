@@ -1,0 +1,46 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/curate/decide.h"
+#include "data/curate/measure_block.h"
+
+namespace lathe {
+
+// A block's records as lines of the kept and the excluded file, in their order.
+struct BlockLines {
+  std::string kept, excluded;
+};
+
+// What a record of a source was decided by, with versions: ["gopher_quality@1", ...].
+std::string decisions_json(const CurateOptions& options, const CurateSource& source);
+
+class RecordWriter {
+ public:
+  RecordWriter(const CurateOptions& options, const Rules& rules, const Decisions& decisions,
+               const Contamination* contamination);
+
+  BlockLines write(size_t block_number, const RawBlock& raw, const SignalBlock& block,
+                   std::vector<std::unique_ptr<Measurer>>& measurers) const;
+
+ private:
+  void write_kept(std::string& line, const RawBlock& raw, const SignalBlock& block, size_t i,
+                  size_t number, RecordParser& parser, Measurer& measurer) const;
+  void write_excluded(std::string& line, const RawBlock& raw, const SignalBlock& block, size_t i,
+                      size_t number) const;
+  // The record's JSON, changed where text has to change; without it the file's own bytes.
+  std::string changed(const RawBlock& raw, const SignalBlock& block, size_t i, RecordParser& parser,
+                      Measurer& measurer) const;
+  void add_origin(std::string& line, const RawBlock& raw, const SignalBlock& block, size_t i,
+                  size_t number, bool kept) const;
+
+  const CurateOptions& options_;
+  const Rules& rules_;
+  const Decisions& decisions_;
+  const Contamination* contamination_;
+  std::vector<std::string> origins_;  // by source: what is the same for all its records
+};
+
+}  // namespace lathe

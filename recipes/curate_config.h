@@ -1,0 +1,142 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/curate/curate.h"
+#include "trainer/config.h"
+
+// Everything lathe curate can be told.
+namespace lathe {
+
+struct CurateSourceConfig {
+  std::string path, name, shape = "auto", tier = "silver", licence, generator;
+  std::vector<std::string> filters, parents;
+  TextMap columns, tags;
+};
+
+template <class V>
+void fields(V& v, CurateSourceConfig& c) {
+  v("path", c.path,
+    "file (.jsonl, .json, .csv, .tsv, .txt; also .gz, .zst), glob or folder of them");
+  v("name", c.name, "folder of what is kept of it; empty: the path's own name");
+  v("filters", c.filters, "instead of the top's filters; none: keep all that is no duplicate");
+  v("tier", c.tier, "how far it may be trusted; the better survives of duplicates",
+    one_of({"gold", "silver", "synthetic"}));
+  v("licence", c.licence, "written into every record");
+  v("generator", c.generator, "what made it, where it is synthetic");
+  v("parents", c.parents, "what it was made from, where it is synthetic");
+  v("shape", c.shape, "keys of the records; auto: told by the first record",
+    one_of({"auto", "text", "messages", "prompt_completion", "query_response", "alpaca", "sharegpt",
+            "segments", "preference", "unpaired"}));
+  v("columns", c.columns, "what the files call a key of the shape: {text: body}");
+  v("tags", c.tags,
+    "what the turns of a conversation are made of: role_tag, content_tag, user_tag, assistant_tag, "
+    "...");
+}
+
+struct EvaluationConfig {
+  std::string path, name;
+  std::vector<std::string> keys;
+};
+
+template <class V>
+void fields(V& v, EvaluationConfig& c) {
+  v("path", c.path, "evaluation items (JSON lines or a JSON list), which must not be trained on");
+  v("name", c.name, "of the task, for the report; empty: the path's own name");
+  v("keys", c.keys,
+    "where an item's text stands, the first that is there: [prompt] or [doc.query]; empty: the "
+    "usual ones");
+}
+
+struct DuplicatesConfig {
+  bool exact = true, near = true;
+  std::string kind = "fast", quality = "words";
+  int64_t ngram = 5, bands = 14, rows = 8, most_same_answers = 0, memory_mb = 256;
+};
+
+template <class V>
+void fields(V& v, DuplicatesConfig& c) {
+  v("exact", c.exact,
+    "drop documents with the same words (case, punctuation, numbers and accents aside)");
+  v("near", c.near, "drop near duplicates, by MinHash");
+  v("kind", c.kind, "compatible: datatrove's 61-bit signatures; fast: 32 bits",
+    one_of({"fast", "compatible"}));
+  v("ngram", c.ngram, "words of an n-gram", between(1, 64));
+  v("bands", c.bands, "bands of a signature; alike by one band is alike", between(1, 256));
+  v("rows", c.rows, "hashes of a band: similarity s is found with 1-(1-s^rows)^bands",
+    between(1, 64));
+  v("most_same_answers", c.most_same_answers,
+    "records that may have the same answer; 0: any number", at_least(0));
+  v("quality", c.quality,
+    "signal that says which duplicate survives within a tier: the one with more of it");
+  v("memory_mb", c.memory_mb, "hashes that are sorted at once; more are done in turns",
+    at_least(1));
+}
+
+struct UrlConfig {
+  std::string domains, hard_words, soft_words;
+};
+
+template <class V>
+void fields(V& v, UrlConfig& c) {
+  v("domains", c.domains, "file with domains, one a line, for the filter url");
+  v("hard_words", c.hard_words, "file with words of which one in an address is enough");
+  v("soft_words", c.soft_words, "file with words of which two are needed");
+}
+
+struct CurateConfig {
+  std::string output_dir = "curated";
+  std::vector<CurateSourceConfig> sources;
+  std::vector<std::string> filters = {"gopher_repetition", "gopher_quality", "c4", "fineweb",
+                                      "contamination"};
+  std::vector<std::string> drop;
+  TextMap thresholds;
+  std::vector<std::string> languages;
+  std::vector<EvaluationConfig> evaluations;
+  int64_t ngram = 13, item_ngram = 8;
+  std::string pii = "tag", rewrite = "none";
+  DuplicatesConfig duplicates;
+  UrlConfig url;
+  int64_t threads = 0, block_mb = 8;
+};
+
+template <class V>
+void fields(V& v, CurateConfig& c) {
+  v("output_dir", c.output_dir, "kept/, excluded/, signals/, report.json and report.html");
+  v("sources", c.sources,
+    "what is read: a path, or a list of {path, name, filters, tier, licence, ...}", required());
+  v("filters", c.filters,
+    "whose rules decide, in this order: url, gopher_repetition, gopher_quality, c4, c4_paragraph, "
+    "fineweb, english, dclm, "
+    "language, contamination, pii, chat");
+  v("drop", c.drop, "rules of your own over signals: [\"words < 50 or stop_words < 2\"]");
+  v("thresholds", c.thresholds, "other thresholds for rules: {gopher_short_doc: 20}");
+  v("languages", c.languages, "codes that the filter language wants: [en, de]");
+  v("evaluations", c.evaluations,
+    "for the filter contamination: a path, or a list of {path, name, keys}");
+  v("ngram", c.ngram, "words in a row that make a document contaminated", at_least(1));
+  v("item_ngram", c.item_ngram,
+    "words in a row that count as covered of an item, for records of instructions", at_least(1));
+  v("pii", c.pii,
+    "personal data in what is kept: count it in the record, or mask it; to drop, use the filter "
+    "pii",
+    one_of({"tag", "mask"}));
+  v("rewrite", c.rewrite, "texts become the lines that these rules keep",
+    one_of({"none", "c4", "dclm"}));
+  v("duplicates", c.duplicates, "which documents count as the same, and which of them survives");
+  v("url", c.url, "lists for the filter url");
+  v("threads", c.threads, "0: all cores", between(0, 1024));
+  v("block_mb", c.block_mb, "records that are read at once and written as one part",
+    between(1, 1024));
+}
+
+// The config as data/curate takes it: paths expanded, lists read. std::invalid_argument names the
+// key.
+CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& resolved);
+
+// What people are told of all filters: their rules with thresholds, and their signals.
+std::string curate_filters_text();
+
+}  // namespace lathe
