@@ -4,6 +4,7 @@
 
 #include "trainer/kernels/embedding.h"
 #include "trainer/kernels/head.h"
+#include "trainer/kernels/head_loss.h"
 #include "trainer/kernels/noise.h"
 #include "trainer/kernels/product.h"
 #include "trainer/models/recompute.h"
@@ -182,6 +183,12 @@ TokenStatistics Transformer::token_statistics(const at::Tensor& hidden_NH,
   const HeadOutputs out =
       head_outputs(hidden_NH, head(), targets_N, {.softcap = parts_.logit_softcap}, true);
   return {out.log_probs, out.log_z, out.mean_logit};
+}
+
+at::Tensor Transformer::logit_losses(const at::Tensor& hidden_NH, const LogitLoss& loss) {
+  return head_losses(hidden_NH, head(), loss,
+                     {.chunk_rows = loss_chunk_rows(config_.vocab_size),
+                      .softcap = parts_.logit_softcap});
 }
 
 at::Tensor Transformer::logits(const at::Tensor& hidden_NH) {
