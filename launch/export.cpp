@@ -89,6 +89,7 @@ std::string base_folder(const std::string& adapter, const std::string& given) {
 struct Source {
   TrainedModel model;
   std::string tokenizer;
+  std::string chat_template = "";  // of the run, where it used another than the tokenizer's
 };
 
 Source read_source(const std::string& source, const Folders& given) {
@@ -96,7 +97,7 @@ Source read_source(const std::string& source, const Folders& given) {
   if (is_checkpoint(source)) {
     const std::string run = fs::path(fs::absolute(source).lexically_normal()).parent_path().string();
     const Folders folders = folders_of_checkpoint(source, run, given);
-    return {model_of_checkpoint(source, run, folders.model), folders.tokenizer};
+    return {model_of_checkpoint(source, run, folders.model), folders.tokenizer, read_chat_template(run)};
   }
   if (!is_peft_folder(source)) {
     if (!given.model.empty()) throw UsageError("lathe export: --model is for checkpoints and adapters; the source is a model folder itself");
@@ -138,15 +139,17 @@ int export_verb(int argc, char** argv) {
   std::error_code ignored;
   if (fs::equivalent(source, output, ignored)) throw UsageError("lathe export: --output is the source itself; choose another folder");
 
-  auto [trained, tokenizer] = read_source(source, {model_folder, tokenizer_folder});
+  auto [trained, tokenizer, chat_template] = read_source(source, {model_folder, tokenizer_folder});
   if (merged && !trained.lora) throw UsageError("lathe export: --merge, but " + source + " holds no adapter");
   if (merged) merge(*trained.lora, *trained.model);
   if (trained.lora && !merged) {
     trained.save(output, tokenizer);
+    write_chat_template(output, chat_template);
     fmt::print("{} written: an adapter of {}, re-opened and compared\n", output, trained.base);
     return kDone;
   }
   save_model(*trained.model, output, tokenizer, store, max_shard_mib << 20);
+  write_chat_template(output, chat_template);
   fmt::print("{} written: {} parameters, re-opened and compared\n", output, trained.model->parameters().size());
   return kDone;
 }

@@ -10,8 +10,10 @@
 #include "launch/exit_codes.h"
 #include "launch/run_files.h"
 #include "launch/run_verb.h"
+#include "launch/signals.h"
 #include "recipes/parts.h"
 #include "recipes/prepare_text.h"
+#include "trainer/agree.h"
 
 namespace lathe {
 namespace {
@@ -19,9 +21,10 @@ namespace {
 // A bar on a terminal, else a line every few seconds.
 class ProgressBar {
  public:
-  ProgressBar() : terminal_(isatty(STDERR_FILENO) != 0) {}
+  explicit ProgressBar(const std::atomic<bool>& stop) : stop_(stop), terminal_(isatty(STDERR_FILENO) != 0) {}
 
   void operator()(int64_t done, int64_t total, int64_t records) {
+    if (stop_ && done < total) throw Stopped("stopped while preparing");
     const PrepareRate rate = clock_.at(done, total, records);
     if (rate.seconds < shown_ + (terminal_ ? 0.1 : 5) && done < total) return;
     if (!terminal_ && rate.seconds < 5) return;
@@ -34,15 +37,17 @@ class ProgressBar {
 
  private:
   static constexpr size_t kWidth = 20;
+  const std::atomic<bool>& stop_;
   PrepareClock clock_;
   bool terminal_;
   double shown_ = 0;
 };
 
-void prepare_source(const RunConfig& config, const DataSource& source, const Tokenizer& tokenizer, const std::string& folder) {
+void prepare_source(const RunConfig& config, const DataSource& source, const Tokenizer& tokenizer, const std::string& folder,
+                    const std::atomic<bool>& stop) {
   const bool there = std::filesystem::exists(folder + "/dataset.json");
   const PrepareReport report = there ? parse_report(read_manifest(folder).report)
-                                     : prepare(prepare_options(config, source), tokenizer, folder, ProgressBar());
+                                     : prepare(prepare_options(config, source), tokenizer, folder, ProgressBar(stop));
   fmt::print("{} {} {}\n  {}\n", source.path, there ? "was prepared before:" : "->", folder, report.shape_reason);
   for (const std::string& line : report_lines(source.path, report)) fmt::print("{}\n", line);
 }
@@ -57,6 +62,7 @@ int prepare_verb(int argc, char** argv) {
   arguments.positionals("overrides", overrides, "key=value, with or without the section");
   arguments.option("--output", output, "folder for the shards (train/ and eval/ in it); default: the cache that train reads");
   if (!arguments.parse(argc, argv)) return kDone;
+  const std::atomic<bool>& stop = stop_on_signals();
   const RunConfig config = read_run(config_path, overrides).config;
   const Tokenizer tokenizer(tokenizer_folder(config.model));
   const auto prepare_all = [&](const std::vector<DataSource>& sources, const std::string& split) {
@@ -64,11 +70,16 @@ int prepare_verb(int argc, char** argv) {
       const std::string folder =
           output.empty() ? dataset_cache_folder(config, sources[i], tokenizer, user_cache_dir())
                          : fmt::format("{}/{}{}", output, split, sources.size() > 1 ? fmt::format("-{}", i) : "");
-      prepare_source(config, sources[i], tokenizer, folder);
+      prepare_source(config, sources[i], tokenizer, folder, stop);
     }
   };
-  prepare_all(config.data.train, "train");
-  prepare_all(config.data.eval, "eval");
+  try {
+    prepare_all(config.data.train, "train");
+    prepare_all(config.data.eval, "eval");
+  } catch (const Stopped& stopped) {
+    fmt::print(stderr, "{}; start again to continue\n", stopped.what());
+    return kStopped;
+  }
   return kDone;
 }
 

@@ -15,6 +15,7 @@
 #include "parallel/mpi_group.h"
 #include "parallel/world.h"
 #include "recipes/recipe.h"
+#include "trainer/agree.h"
 
 namespace lathe {
 namespace {
@@ -52,7 +53,7 @@ class MpiSession {
   bool wanted_;
 };
 
-int train(const RunRequest& request, bool is_first_rank, int launched) {
+int train(const RunRequest& request, bool is_first_rank, int launched, const std::atomic<bool>& stop_requested) {
   const WorldOptions options = world_options(request.config.parallel, launched);
   const MpiSession mpi(options.backend != "local");
   std::optional<RunFolder> folder;
@@ -63,17 +64,21 @@ int train(const RunRequest& request, bool is_first_rank, int launched) {
     std::fflush(stdout);
     folder->write("config.yaml", request.resolved.dump);
   }
-  const std::atomic<bool>& stop_requested = stop_on_signals();
   const Recipe& recipe = find_recipe(request.config.recipe);
   std::atomic<int> code = kDone;
-  run_world(options, [&](std::unique_ptr<Group> world) {
-    const int result = recipe.run({.config = request.config,
-                                   .world = std::move(world),
-                                   .fingerprint = request.fingerprint,
-                                   .cache_dir = user_cache_dir(),
-                                   .stop_requested = stop_requested});
-    code = result;
-  });
+  try {
+    run_world(options, [&](std::unique_ptr<Group> world) {
+      const int result = recipe.run({.config = request.config,
+                                     .world = std::move(world),
+                                     .fingerprint = request.fingerprint,
+                                     .cache_dir = user_cache_dir(),
+                                     .stop_requested = stop_requested});
+      code = result;
+    });
+  } catch (const Stopped& stopped) {
+    if (is_first_rank) fmt::print("{}; start again to continue\n", stopped.what());
+    return kStopped;
+  }
   return code;
 }
 
@@ -97,12 +102,13 @@ int train_verb(int argc, char** argv) {
     overrides.insert(overrides.begin(), config_path);
     config_path.clear();
   }
+  const std::atomic<bool>& stop_requested = stop_on_signals();
   int rank = 0;
   const int launched = launched_ranks(&rank);
   try {
     const RunRequest request = read_run(config_path, overrides);
     check_launch(request.config.parallel, launched);
-    return train(request, rank == 0, launched);
+    return train(request, rank == 0, launched, stop_requested);
   } catch (...) {
     const Fatal fatal = explain(std::current_exception());
     print_fatal(fatal, rank);

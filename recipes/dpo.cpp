@@ -141,8 +141,8 @@ int train_preferences(RunContext run) {
 
   const std::string tokenizer_path = tokenizer_folder(config.model);
   const Tokenizer tokenizer(tokenizer_path);
-  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics);
-  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics);
+  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
+  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
   check_data(train, loss.is_unpaired());
   check_data(eval, loss.is_unpaired());
   Loader loader(train, source_weights(config.data.train), preference_options(loader_options(config, mesh), loss));
@@ -156,7 +156,8 @@ int train_preferences(RunContext run) {
   Model& policy = *trained.model;
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
   const std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
-  record_run(config, tokenizer_path, tokenizer, mesh);
+  record_run(run, tokenizer_path, tokenizer, train, mesh);
+  record_chat_template(config, ChatFormat(tokenizer, config.data.chat_template), train, mesh);
   const PackingReport report = loader.report();
   metrics.note(fmt::format("data: {} {}, {} tokens ({} trained), {} steps an epoch", report.documents,
                            loss.is_unpaired() ? "answers" : "pairs", report.tokens, report.targets, loader.steps_per_epoch()));
@@ -179,7 +180,7 @@ int train_preferences(RunContext run) {
                    .eval_batches = eval_source ? std::optional(batches_of(*eval_source)) : std::nullopt,
                    .metrics = metrics,
                    .take_metrics = [&](bool evaluation) { return loss.take_metrics(mesh.dp(), evaluation); }},
-                  trainer_options(run));
+                  trainer_options(run, *trained.model, mesh));
   if (trainer.run() == Trainer::End::kStopped) return 75;
   if (optimizer->use_average()) sharding->gather_parameters();
   finish_run(config, trained, tokenizer_path, mesh, metrics);

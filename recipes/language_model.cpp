@@ -6,6 +6,7 @@
 #include "recipes/exact_match.h"
 #include "recipes/parts.h"
 #include "recipes/run_frame.h"
+#include "recipes/samples.h"
 #include "recipes/trained_model.h"
 #include "trainer/trainer.h"
 
@@ -71,8 +72,8 @@ int train_language_model(RunContext run) {
 
   const std::string tokenizer_path = tokenizer_folder(config.model);
   const Tokenizer tokenizer(tokenizer_path);
-  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics);
-  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics);
+  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
+  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
   Loader loader(train, source_weights(config.data.train), loader_options(config, mesh));
   std::unique_ptr<Loader> eval_loader;
   if (!eval.empty()) {
@@ -83,13 +84,16 @@ int train_language_model(RunContext run) {
   Model* const model = trained.model.get();
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
   const std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
-  record_run(config, tokenizer_path, tokenizer, mesh);
+  record_run(run, tokenizer_path, tokenizer, train, mesh);
   say_start(config, *model, loader, mesh, metrics);
   say_first_example(train, tokenizer, metrics);
   say_trained(trained, metrics);
   const ChatFormat format(tokenizer, config.data.chat_template);
+  record_chat_template(config, format, train, mesh);
   say_end_of_turn(format, train, tokenizer, *model, metrics);
 
+  std::optional<Samples> samples;
+  if (config.train.sample_steps > 0) samples.emplace(eval.empty() ? train : eval, config.train.num_samples, tokenizer);
   Trainer trainer({.mesh = mesh,
                    .model = *model,
                    .objective = token_loss(config.loss),
@@ -98,8 +102,9 @@ int train_language_model(RunContext run) {
                    .batches = batches_of(loader),
                    .eval_batches = eval_loader ? std::optional(batches_of(*eval_loader)) : std::nullopt,
                    .metrics = metrics,
-                   .eval_objective = cross_entropy},
-                  trainer_options(run));
+                   .eval_objective = cross_entropy,
+                   .show_samples = [&](int64_t step) { samples->show(*model, step, config.output_dir, mesh, metrics); }},
+                  trainer_options(run, *model, mesh));
   const auto answers = [&] {
     return exact_match(*model, tokenizer, config.data.exact_match, format, mesh);
   };

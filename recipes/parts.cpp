@@ -1,6 +1,7 @@
 #include "recipes/parts.h"
 
 #include <fmt/core.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include "data/corpus/corpus.h"
 #include "data/prepare.h"
 #include "recipes/prepare_text.h"
+#include "trainer/agree.h"
 #include "trainer/hf_folder.h"
 #include "trainer/kernels/cpu_features.h"
 
@@ -27,9 +29,11 @@ bool is_dataset_folder(const std::string& path) { return fs::exists(fs::path(pat
 // A line every few seconds, so that a log shows that something moves.
 class SlowProgress {
  public:
-  SlowProgress(const std::string& path, Metrics& metrics) : path_(path), metrics_(metrics) {}
+  SlowProgress(const std::string& path, Metrics& metrics, const std::atomic<bool>* stop)
+      : path_(path), metrics_(metrics), stop_(stop) {}
 
   void operator()(int64_t done, int64_t total, int64_t records) {
+    if (stop_ && *stop_ && done < total) throw Stopped("stopped while preparing " + path_);
     const PrepareRate rate = rate_.at(done, total, records);
     if (rate.seconds < said_ + 10) return;
     said_ = rate.seconds;
@@ -39,6 +43,7 @@ class SlowProgress {
  private:
   std::string path_;
   Metrics& metrics_;
+  const std::atomic<bool>* stop_;
   PrepareClock rate_;
   double said_ = 0;
 };
@@ -48,38 +53,23 @@ void say_report(const std::string& path, const PrepareReport& report, Metrics& m
   for (const std::string& line : report_lines(path, report)) metrics.note(line);
 }
 
-// The same text on every rank as on rank 0.
-std::string from_rank_0(Group& group, const std::string& text) {
-  at::Tensor size = at::full({1}, static_cast<int64_t>(text.size()), at::kLong).to(group.device());
-  group.broadcast(size, 0);
-  at::Tensor letters = at::zeros({size.item<int64_t>()}, at::kLong);
-  if (group.rank() == 0) {
-    for (size_t i = 0; i < text.size(); ++i) letters[static_cast<int64_t>(i)] = static_cast<unsigned char>(text[i]);
-  }
-  letters = letters.to(group.device());
-  group.broadcast(letters, 0);
-  letters = letters.cpu();
-  std::string result(letters.numel(), ' ');
-  for (size_t i = 0; i < result.size(); ++i) result[i] = static_cast<char>(letters.data_ptr<int64_t>()[i]);
-  return result;
-}
-
 // The dataset folder of a source: itself, or what the cache holds for its files. Rank 0 reads and prepares the files, the
 // others wait.
 std::string prepared_folder(const RunConfig& config, const DataSource& source, const Tokenizer& tokenizer,
-                            const std::string& cache_dir, Mesh& mesh, Metrics& metrics) {
+                            const std::string& cache_dir, Mesh& mesh, Metrics& metrics, const std::atomic<bool>* stop) {
   if (is_dataset_folder(source.path)) return source.path;
   std::string folder;
-  if (mesh.world().rank() == 0) {
+  together(mesh.world(), [&] {
+    if (mesh.world().rank() != 0) return;
     const PrepareOptions options = prepare_options(config, source);
     folder = dataset_cache_folder(config, source, tokenizer, cache_dir);
     if (is_dataset_folder(folder)) {
       say_report(source.path, parse_report(read_manifest(folder).report), metrics);
     } else {
-      say_report(source.path, prepare(options, tokenizer, folder, SlowProgress(source.path, metrics)), metrics);
+      say_report(source.path, prepare(options, tokenizer, folder, SlowProgress(source.path, metrics, stop)), metrics);
     }
-  }
-  return from_rank_0(mesh.world(), folder);
+  });
+  return broadcast_bytes(mesh.world(), folder, 0);
 }
 
 }  // namespace
@@ -115,6 +105,13 @@ std::unique_ptr<Model> make_or_load_model(const RunConfig& config, at::Device de
   return model;
 }
 
+// Those that this process may run on: fewer than there are in a container or under taskset.
+int usable_cores() {
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return CPU_COUNT(&cores);
+  return static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+}
+
 PrepareOptions prepare_options(const RunConfig& config, const DataSource& source) {
   PrepareOptions options;
   options.files = expand_paths(source.path);
@@ -130,7 +127,7 @@ PrepareOptions prepare_options(const RunConfig& config, const DataSource& source
   options.roles_to_train = config.data.roles_to_train;
   options.append_eos = config.data.append_eos;
   options.max_length = config.data.packing == "wrapped" ? 0 : config.data.max_length;
-  options.threads = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  options.threads = usable_cores();
   return options;
 }
 
@@ -141,10 +138,10 @@ std::string dataset_cache_folder(const RunConfig& config, const DataSource& sour
 }
 
 Datasets open_datasets(const RunConfig& config, const std::vector<DataSource>& sources, const Tokenizer& tokenizer,
-                       const std::string& cache_dir, Mesh& mesh, Metrics& metrics) {
+                       const std::string& cache_dir, Mesh& mesh, Metrics& metrics, const std::atomic<bool>* stop) {
   Datasets datasets;
   for (const DataSource& source : sources) {
-    const std::string folder = prepared_folder(config, source, tokenizer, cache_dir, mesh, metrics);
+    const std::string folder = prepared_folder(config, source, tokenizer, cache_dir, mesh, metrics, stop);
     datasets.push_back(std::make_shared<const Dataset>(folder, tokenizer.hash()));
   }
   return datasets;

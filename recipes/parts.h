@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,9 +40,11 @@ PrepareOptions prepare_options(const RunConfig& config, const DataSource& source
 std::string dataset_cache_folder(const RunConfig& config, const DataSource& source, const Tokenizer& tokenizer,
                                  const std::string& cache_dir);
 
-// Opens dataset folders; prepares raw files into the cache first (rank 0 works, the others wait).
+// Opens dataset folders; prepares raw files into the cache first (rank 0 works, the others wait). Throws Stopped on every
+// rank when `stop` comes while it does: the next call goes on from there.
 Datasets open_datasets(const RunConfig& config, const std::vector<DataSource>& sources, const Tokenizer& tokenizer,
-                       const std::string& cache_dir, Mesh& mesh, Metrics& metrics);
+                       const std::string& cache_dir, Mesh& mesh, Metrics& metrics,
+                       const std::atomic<bool>* stop = nullptr);
 
 std::vector<double> source_weights(const std::vector<DataSource>& sources);
 

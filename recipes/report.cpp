@@ -153,6 +153,7 @@ RunView read_run_view(const std::string& folder) {
               .rows = read_metrics_log(folder + "/metrics.jsonl"),
               .config = text_if_there(folder + "/config.yaml"),
               .record = text_if_there(folder + "/run.json"),
+            .samples = text_if_there(folder + "/samples.jsonl"),
               .settings = {}};
   run.settings = settings_of(run.config);
   return run;
@@ -194,12 +195,13 @@ std::string report_html(const std::vector<RunView>& runs) {
   page += loss_plot(runs);
   for (const auto& [title, name] :
        {std::pair{"learning rate", "learning_rate"}, std::pair{"gradient norm", "grad_norm"},
-        std::pair{"tokens per second", "tokens_per_second"}}) {
+        std::pair{"tokens per second", "tokens_per_second"}, std::pair{"memory, GiB", "memory_gib"}}) {
     page += plot(title, runs, {name});
   }
   for (const RunView& run : runs) {
     page += "<h2>" + xml_escaped(run.folder) + "</h2>\n<pre>" + xml_escaped(run.record) +
             "</pre>\n<pre>" + xml_escaped(run.config) + "</pre>\n";
+    if (!run.samples.empty()) page += "<h3>What it said</h3>\n<pre>" + xml_escaped(run.samples) + "</pre>\n";
   }
   return page + "</body></html>\n";
 }

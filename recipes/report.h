@@ -12,7 +12,7 @@ namespace lathe {
 struct RunView {
   std::string folder;
   std::vector<LoggedRow> rows;
-  std::string config, record;                                 // config.yaml, run.json; "" if absent
+  std::string config, record, samples;  // config.yaml, run.json, samples.jsonl; "" if absent
   std::vector<std::pair<std::string, std::string>> settings;  // of config.yaml, by full key
 };
 

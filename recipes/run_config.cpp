@@ -66,6 +66,9 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
   if (config.train.eval_steps > 0 && config.data.eval.empty()) {
     refuse(resolved, "train.eval_steps", "train.eval_steps needs data.eval: there is nothing to evaluate on");
   }
+  if (config.train.load_best_model_at_end && config.data.eval.empty()) {
+    refuse(resolved, "train.load_best_model_at_end", "train.load_best_model_at_end needs data.eval: nothing tells the best");
+  }
   if (config.train.global_batch_size > 0 && config.train.gradient_accumulation_steps > 1) {
     refuse(resolved, "train.global_batch_size",
            "train.global_batch_size and train.gradient_accumulation_steps both say how many rows make a step; keep one");
@@ -81,6 +84,7 @@ std::string fingerprint(RunConfig config) {
   LineWriter writer;
   writer.left_out = {"output_dir",        "parallel",        "train.logging_steps",
                      "train.eval_steps",  "train.save_steps", "train.save_total_limit",
+                     "train.sample_steps", "train.num_samples", "train.price_per_hour", "train.save_on_first_step", "train.save_in_background", "train.load_best_model_at_end", "train.metric_for_best_model", "train.greater_is_better",
                      "train.resume_from_checkpoint", "train.per_device_eval_batch_size",
                      "data.eval",         "data.exact_match", "data.cache_dir", "data.dataset_dir", "data.prefetch",
                      "train.per_device_train_batch_size", "train.gradient_accumulation_steps", "train.global_batch_size"};

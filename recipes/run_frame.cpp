@@ -1,22 +1,53 @@
 #include "recipes/run_frame.h"
 
+#include <algorithm>
+#include <filesystem>
+
+#include "data/shards/hash.h"
 #include "recipes/report.h"
 #include "recipes/run_record.h"
+#include "trainer/agree.h"
+#include "trainer/gemm_share.h"
+#include "trainer/hf_folder.h"
 
 namespace lathe {
 
-void record_run(const RunConfig& config, const std::string& tokenizer_folder, const Tokenizer& tokenizer, Mesh& mesh) {
+void record_run(const RunContext& run, const std::string& tokenizer_folder, const Tokenizer& tokenizer,
+                const Datasets& train, Mesh& mesh) {
   if (mesh.world().rank() != 0) return;
-  write_run_record(config.output_dir, {.recipe = config.recipe,
-                                       .model_folder = config.model.model_name_or_path,
-                                       .tokenizer_folder = tokenizer_folder,
-                                       .tokenizer_hash = tokenizer.hash(),
-                                       .seed = config.seed,
-                                       .ranks = mesh.world().size()});
+  const RunConfig& config = run.config;
+  RunRecord record{.recipe = config.recipe,
+                   .model_folder = config.model.model_name_or_path,
+                   .tokenizer_folder = tokenizer_folder,
+                   .tokenizer_hash = tokenizer.hash(),
+                   .seed = config.seed,
+                   .ranks = mesh.world().size(),
+                   .config_hash = hex16(hash_bytes(run.fingerprint))};
+  for (size_t i = 0; i < train.size(); ++i) {
+    RunRecord::Data data{.path = config.data.train[i].path, .documents = train[i]->documents()};
+    Hasher hasher;
+    for (const ShardEntry& shard : train[i]->manifest().shards) {
+      data.tokens += shard.tokens;
+      hasher.add(hex16(shard.hash));
+    }
+    data.hash = hex16(hasher.digest());
+    record.data.push_back(std::move(data));
+  }
+  write_run_record(config.output_dir, record);
 }
 
-Trainer::Options trainer_options(const RunContext& run) {
+void record_chat_template(const RunConfig& config, const ChatFormat& format, const Datasets& train, Mesh& mesh) {
+  if (mesh.world().rank() != 0) return;
+  const bool chats = std::any_of(train.begin(), train.end(),
+                                 [](const auto& dataset) { return !dataset->manifest().template_hash.empty(); });
+  std::filesystem::remove(std::filesystem::path(config.output_dir) / "chat_template.jinja");  // of an earlier run
+  if (chats) write_chat_template(config.output_dir, format.source_to_carry());
+}
+
+Trainer::Options trainer_options(const RunContext& run, Model& model, Mesh& mesh) {
   const RunConfig& config = run.config;
+  const at::ScalarType dtype = model.parameters().front()->value.scalar_type();
+  const auto gemm = static_cast<int64_t>(measure_gemm_flops(dtype, mesh.device()));
   return {.train = config.train,
           .schedule = config.schedule,
           .learning_rate = config.optimizer.learning_rate,
@@ -26,13 +57,18 @@ Trainer::Options trainer_options(const RunContext& run) {
           .output_dir = config.output_dir,
           .fingerprint = run.fingerprint,
           .config = run.fingerprint,
-          .stop_requested = &run.stop_requested};
+          .stop_requested = &run.stop_requested,
+          .flops_per_token = flops_per_token(model),
+          .gemm_flops = static_cast<double>(sum_over(mesh.world(), {gemm}).at(0))};
 }
 
 void finish_run(const RunConfig& config, TrainedModel& trained, const std::string& tokenizer_folder, Mesh& mesh,
                 Metrics& metrics) {
   if (mesh.world().rank() == 0) {
-    trained.save(config.output_dir, tokenizer_folder);
+    const std::string chat_template = read_chat_template(config.output_dir);
+    trained.save(config.output_dir, tokenizer_folder);  // with the tokenizer's own
+    write_chat_template(config.output_dir, chat_template);
+    finish_run_record(config.output_dir, config.train.price_per_hour);
     metrics.note("model written to " + config.output_dir);
     try {
       write_run_report(config.output_dir);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "recipes/run_config.h"
 
@@ -13,9 +15,20 @@ struct RunRecord {
   std::string tokenizer_hash;
   int64_t seed = 0;
   int ranks = 1;
+  // For people; export does not read these.
+  std::string config_hash;
+  struct Data {
+    std::string path;
+    int64_t documents = 0, tokens = 0;
+    std::string hash;  // over its shards' hashes
+  };
+  std::vector<Data> data = {};
 };
 
+// Adds what this program and machine are: versions, the program's own hash, host, threads, time.
 void write_run_record(const std::string& output_dir, const RunRecord& record);
+// Adds what the run came to: tokens, seconds, and its cost at price_per_hour where that is not 0.
+void finish_run_record(const std::string& output_dir, double price_per_hour);
 // std::invalid_argument when the folder has none or it is broken.
 RunRecord read_run_record(const std::string& output_dir);
 

@@ -66,6 +66,8 @@ void together(Group& group, const std::function<void()>& part) {
     part();
   } catch (const std::invalid_argument& error) {
     failure = std::string("i") + error.what();
+  } catch (const Stopped& error) {
+    failure = std::string("s") + error.what();
   } catch (const std::exception& error) {
     failure = std::string("r") + error.what();
   }
@@ -73,6 +75,7 @@ void together(Group& group, const std::function<void()>& part) {
   for (const std::string& first : failures) {
     if (first.empty()) continue;
     if (first[0] == 'i') throw std::invalid_argument(first.substr(1));
+    if (first[0] == 's') throw Stopped(first.substr(1));
     throw std::runtime_error(first.substr(1));
   }
 }

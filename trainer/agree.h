@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,11 @@
 
 // What one rank decides or meets alone, made known to all before anyone acts on it.
 namespace lathe {
+
+// A signal asked for an end, and there is nothing more to save.
+struct Stopped : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 // The sums over the group's ranks, on every rank.
 std::vector<int64_t> sum_over(Group& group, std::vector<int64_t> values);
@@ -22,7 +28,7 @@ std::vector<std::string> gather_bytes(Group& group, const std::string& bytes);
 std::string broadcast_bytes(Group& group, std::string bytes, int root);
 
 // Every rank runs its part, which makes no collective call. If it fails on one, every rank throws
-// what the first rank that failed threw: std::invalid_argument or, for anything else,
+// what the first rank that failed threw: std::invalid_argument, Stopped or, for anything else,
 // std::runtime_error, with that rank's message.
 void together(Group& group, const std::function<void()>& part);
 

@@ -67,10 +67,6 @@ std::vector<int64_t> steps_in(const std::string& output_dir) {
   return steps;
 }
 
-std::string folder_of(const std::string& output_dir, int64_t step) {
-  return output_dir + "/" + std::string(kPrefix) + std::to_string(step);
-}
-
 // Manifest and sizes only.
 bool looks_complete(const std::string& folder) {
   try {
@@ -83,6 +79,10 @@ bool looks_complete(const std::string& folder) {
 }
 
 }  // namespace
+
+std::string checkpoint_folder(const std::string& output_dir, int64_t step) {
+  return output_dir + "/" + std::string(kPrefix) + std::to_string(step);
+}
 
 Checkpoint::Checkpoint(std::string folder, Group& group) : folder_(std::move(folder)) {
   together(group, [&] {
@@ -129,15 +129,17 @@ void Checkpoint::fill(const std::vector<StateSlice>& slices) const {
 
 std::optional<Checkpoint> open_newest_checkpoint(
     const std::string& output_dir, Group& group,
-    const std::function<void(const std::string&)>& note) {
+    const std::function<void(const std::string&)>& note, int64_t before) {
   // Rank 0's list counts: another rank may see the folder later.
   std::string list;
   if (group.rank() == 0) {
-    for (const int64_t step : steps_in(output_dir)) list += std::to_string(step) + "\n";
+    for (const int64_t step : steps_in(output_dir)) {
+      if (step < before) list += std::to_string(step) + "\n";
+    }
   }
   list = broadcast_bytes(group, list, 0);
   for (size_t at = 0; at < list.size(); at = list.find('\n', at) + 1) {
-    const std::string folder = folder_of(output_dir, std::stoll(list.substr(at)));
+    const std::string folder = checkpoint_folder(output_dir, std::stoll(list.substr(at)));
     try {
       return Checkpoint(folder, group);
     } catch (const PeerLost&) {
@@ -152,7 +154,7 @@ std::optional<Checkpoint> open_newest_checkpoint(
       " can be used; move them away, or set resume_from_checkpoint=never to start anew");
 }
 
-void prune_checkpoints(const std::string& output_dir, int64_t keep) {
+void prune_checkpoints(const std::string& output_dir, int64_t keep, int64_t best) {
   std::vector<fs::path> leftovers;
   for (const auto& entry : fs::directory_iterator(output_dir)) {
     const std::string name = entry.path().filename().string();
@@ -161,8 +163,8 @@ void prune_checkpoints(const std::string& output_dir, int64_t keep) {
   }
   int64_t complete = 0;
   for (const int64_t step : steps_in(output_dir)) {
-    const fs::path folder = folder_of(output_dir, step);
-    if (keep > 0 && complete >= keep) {
+    const fs::path folder = checkpoint_folder(output_dir, step);
+    if (keep > 0 && complete >= keep && step != best) {
       // Renamed first: what is removed half-way does not look like a checkpoint.
       const fs::path doomed = folder.string() + std::string(kTemporary) + "old";
       fs::remove_all(doomed);

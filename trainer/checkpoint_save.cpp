@@ -1,3 +1,5 @@
+#include <fmt/core.h>
+
 #include <cstring>
 #include <filesystem>
 #include <random>
@@ -20,8 +22,7 @@ std::string run_of(const StateSlice& slice) {
 
 // Which of its slices this rank writes. What several ranks hold goes to the one with the least to
 // write so far; all ranks work that out alike.
-std::vector<const StateSlice*> slices_to_write(Group& group,
-                                               const std::vector<StateSlice>& slices) {
+std::vector<StateSlice> slices_to_write(Group& group, const std::vector<StateSlice>& slices) {
   std::string mine;
   for (const StateSlice& slice : slices)
     mine += run_of(slice) + "\n" + std::to_string(slice.values.numel()) + "\n";
@@ -51,10 +52,10 @@ std::vector<const StateSlice*> slices_to_write(Group& group,
     writer[name] = least;
     load[least] += run.count;
   }
-  std::vector<const StateSlice*> result;
+  std::vector<StateSlice> result;
   for (const StateSlice& slice : slices) {
     if (slice.values.numel() > 0 && writer.at(run_of(slice)) == group.rank())
-      result.push_back(&slice);
+      result.push_back(slice);
   }
   return result;
 }
@@ -94,27 +95,27 @@ uint64_t write_dataset(hid_t file, const StateSlice& slice) {
 
 // Writes, syncs and reads back this rank's file; returns its part of the manifest.
 std::string write_rank_file(const std::string& folder, int rank,
-                            const std::vector<const StateSlice*>& slices) {
+                            const std::vector<StateSlice>& slices) {
   const hdf5::Quiet quiet;
   const std::string name = "rank-" + std::to_string(rank) + ".h5", path = folder + "/" + name;
   std::map<std::string, ManifestTensor> tensors;
   {
     const hdf5::Handle access = hdf5::access_properties();
     hdf5::Handle file(H5Fcreate(path.c_str(), H5F_ACC_EXCL, H5P_DEFAULT, access), H5Fclose, path);
-    for (const StateSlice* slice : slices) {
-      const at::Tensor& values = slice->values;
+    for (const StateSlice& slice : slices) {
+      const at::Tensor& values = slice.values;
       if (!values.is_contiguous() || values.scalar_type() != at::kFloat || !values.is_cpu()) {
-        throw std::runtime_error(slice->name + " is not a flat run of float32 on the CPU");
+        throw std::runtime_error(slice.name + " is not a flat run of float32 on the CPU");
       }
       if (!all_finite(values.const_data_ptr<float>(), values.numel())) {
-        throw std::runtime_error(slice->name +
+        throw std::runtime_error(slice.name +
                                  " holds numbers that are not finite; they are not saved");
       }
-      ManifestTensor& tensor = tensors[slice->name];
-      tensor.shape = slice->shape;
-      tensor.pieces.push_back({.offset = slice->offset,
+      ManifestTensor& tensor = tensors[slice.name];
+      tensor.shape = slice.shape;
+      tensor.pieces.push_back({.offset = slice.offset,
                                .count = values.numel(),
-                               .position = write_dataset(file, *slice),
+                               .position = write_dataset(file, slice),
                                .file = 0});
     }
     hdf5::check(file.reset(), path);
@@ -148,34 +149,103 @@ std::string random_name() {
 
 }  // namespace
 
-void save_checkpoint(const std::string& output_dir, int64_t step, Mesh& mesh,
-                     const std::vector<StateSlice>& slices, const std::string& state) {
-  Group& world = mesh.world();
-  const bool first = world.rank() == 0;
-  const std::string folder = output_dir + "/checkpoint-" + std::to_string(step);
-  const std::string temporary =
-      folder + ".tmp-" + broadcast_bytes(world, first ? random_name() : "", 0);
+CheckpointSave::CheckpointSave(std::string output_dir, int64_t step, Mesh& mesh,
+                               const std::vector<StateSlice>& slices, std::string state,
+                               bool in_background)
+    : output_dir_(std::move(output_dir)),
+      state_(std::move(state)),
+      step_(step),
+      world_(mesh.world()) {
+  const bool first = world_.rank() == 0;
+  temporary_ = checkpoint_folder(output_dir_, step_) + ".tmp-" +
+               broadcast_bytes(world_, first ? random_name() : "", 0);
   try {
-    together(world, [&] {
-      if (first) fs::create_directories(temporary);
+    together(world_, [&] {
+      if (first) fs::create_directories(temporary_);
     });
-    const std::vector<const StateSlice*> mine = slices_to_write(world, slices);
-    std::string part;
-    together(world, [&] { part = write_rank_file(temporary, world.rank(), mine); });
-    const std::vector<std::string> parts = gather_bytes(world, part);
-    together(world, [&] {
-      if (!first) return;
-      CheckpointManifest manifest{.step = step, .state = state, .files = {}, .tensors = {}};
-      for (const std::string& each : parts) add_part(manifest, each);
-      commit(temporary, folder, manifest);
-    });
+    mine_ = slices_to_write(world_, slices);
+    if (in_background) {
+      together(world_, [&] {
+        for (StateSlice& slice : mine_) slice.values = slice.values.clone();
+      });
+    }
+    part_ = std::async(in_background ? std::launch::async : std::launch::deferred,
+                       [this] { return write_rank_file(temporary_, world_.rank(), mine_); });
   } catch (const PeerLost&) {
     throw;
   } catch (const std::exception& error) {
-    std::error_code ignored;
-    if (first) fs::remove_all(temporary, ignored);
-    throw SaveFailed("checkpoint of step " + std::to_string(step) + " in " + output_dir +
-                     " was not saved: " + error.what());
+    fail(error);
+  }
+}
+
+CheckpointSave::~CheckpointSave() {
+  if (finished_ || !part_.valid()) return;
+  try {
+    if (!written()) part_.wait();
+  } catch (...) {
+  }
+  std::error_code ignored;
+  if (world_.rank() == 0) fs::remove_all(temporary_, ignored);
+}
+
+bool CheckpointSave::written() const {
+  return part_.wait_for(std::chrono::seconds(0)) != std::future_status::timeout;
+}
+
+void CheckpointSave::finish() {
+  try {
+    std::string part;
+    together(world_, [&] { part = part_.get(); });
+    const std::vector<std::string> parts = gather_bytes(world_, part);
+    together(world_, [&] {
+      if (world_.rank() != 0) return;
+      CheckpointManifest manifest{.step = step_, .state = state_, .files = {}, .tensors = {}};
+      for (const std::string& each : parts) add_part(manifest, each);
+      commit(temporary_, checkpoint_folder(output_dir_, step_), manifest);
+    });
+    finished_ = true;
+  } catch (const PeerLost&) {
+    throw;
+  } catch (const std::exception& error) {
+    fail(error);
+  }
+}
+
+void CheckpointSave::fail(const std::exception& cause) {
+  std::error_code ignored;
+  if (world_.rank() == 0) fs::remove_all(temporary_, ignored);
+  throw SaveFailed("checkpoint of step " + std::to_string(step_) + " in " + output_dir_ +
+                   " was not saved: " + cause.what());
+}
+
+void save_checkpoint(const std::string& output_dir, int64_t step, Mesh& mesh,
+                     const std::vector<StateSlice>& slices, const std::string& state) {
+  CheckpointSave(output_dir, step, mesh, slices, state).finish();
+}
+
+double checkpoint_bytes(Mesh& mesh, const std::vector<StateSlice>& slices) {
+  int64_t count = 0;
+  for (const StateSlice& slice : slices_to_write(mesh.world(), slices))
+    count += slice.values.numel();
+  return static_cast<double>(sum_over(mesh.world(), {count}).at(0)) * sizeof(float);
+}
+
+void require_space(const std::string& output_dir, Mesh& mesh, double bytes, double copies) {
+  const double needed = bytes * copies;
+  try {
+    together(mesh.world(), [&] {
+      if (mesh.world().rank() != 0) return;
+      const auto free = static_cast<double>(fs::space(output_dir).available);
+      if (needed <= free) return;
+      throw std::runtime_error(fmt::format(
+          "the checkpoints of this run do not fit in {}: needed {:.3f} GB ({:.0f} of {:.3f} GB), "
+          "free {:.3f} GB; free space, or lower save_total_limit",
+          output_dir, needed / 1e9, copies, bytes / 1e9, free / 1e9));
+    });
+  } catch (const PeerLost&) {
+    throw;
+  } catch (const std::runtime_error& error) {
+    throw SaveFailed(error.what());
   }
 }
 

@@ -19,10 +19,11 @@ std::optional<double> find(const MetricRow& row, const std::string& key) {
 }
 
 // Keys that the train line shows in its own way, or leaves to metrics.jsonl.
-constexpr std::array<std::string_view, 9> kKnownKeys{
+constexpr std::array<std::string_view, 11> kKnownKeys{
     "step",          "epoch",        "loss",
     "grad_norm",     "num_tokens",   "tokens_per_second",
-    "learning_rate", "step_seconds", "data_wait_seconds"};
+    "learning_rate", "step_seconds", "data_wait_seconds",
+    "memory_gib",    "gemm_share"};
 
 }  // namespace
 
@@ -55,6 +56,9 @@ std::string train_line(int64_t step, int64_t total_steps, const MetricRow& row) 
   }
   if (const auto speed = find(row, "tokens_per_second"))
     line += fmt::format("  {:>6} tok/s", short_count(*speed));
+  if (const auto share = find(row, "gemm_share"))
+    line += fmt::format("  gemm {:.0f} %", 100 * *share);
+  if (const auto memory = find(row, "memory_gib")) line += fmt::format("  mem {:.1f}G", *memory);
   const auto seconds = find(row, "step_seconds");
   const auto waited = find(row, "data_wait_seconds");
   if (seconds && waited)
@@ -62,6 +66,14 @@ std::string train_line(int64_t step, int64_t total_steps, const MetricRow& row) 
   if (seconds)
     line += "  eta " + short_duration(*seconds * static_cast<double>(total_steps - step));
   return line;
+}
+
+std::string bar_line(int64_t step, int64_t total_steps, double loss) {
+  constexpr int64_t kWidth = 30;
+  const int64_t filled =
+      total_steps > 0 ? kWidth * std::min(step, total_steps) / total_steps : kWidth;
+  return fmt::format("[{}{}] {}/{}  loss {:.4f}", std::string(filled, '#'),
+                     std::string(kWidth - filled, '.'), step, total_steps, loss);
 }
 
 std::string eval_line(int64_t step, const MetricRow& row) {

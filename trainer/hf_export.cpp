@@ -18,12 +18,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kChatTemplateFile = "chat_template.jinja";
 constexpr const char* kCarriedFiles[] = {
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
-    "chat_template.jinja",
+    kChatTemplateFile,
     "vocab.json",
     "merges.txt",
     "tokenizer.model",
@@ -145,6 +146,15 @@ void compare_with_memory(const fs::path& folder, const std::vector<Shard>& shard
 }
 
 }  // namespace
+
+std::string read_chat_template(const std::string& folder) {
+  const fs::path path = fs::path(folder) / kChatTemplateFile;
+  return fs::is_regular_file(path) ? read_text_file(path.string(), kMaxCarriedBytes) : "";
+}
+
+void write_chat_template(const std::string& folder, const std::string& text) {
+  if (!text.empty()) write_text(fs::path(folder) / kChatTemplateFile, text);
+}
 
 void carry_tokenizer(const std::string& tokenizer_folder, const std::string& folder) {
   carry_files(tokenizer_folder, folder);

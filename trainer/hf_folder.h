@@ -31,6 +31,10 @@ void save_model(Model& model, const std::string& folder, const std::string& toke
 // source lacks.
 void carry_tokenizer(const std::string& tokenizer_folder, const std::string& folder);
 
+// A folder's chat_template.jinja; "" where there is none, and nothing is written for "".
+std::string read_chat_template(const std::string& folder);
+void write_chat_template(const std::string& folder, const std::string& text);
+
 // A folder as it is; `org/name` looked up in a local Hugging Face cache (hub_cache_folder, "":
 // there is none); never the network. std::invalid_argument says where it looked.
 std::string resolve_model_folder(const std::string& name_or_path, const std::string& cache = "");

@@ -1,6 +1,7 @@
 #include "trainer/metrics.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -49,7 +50,7 @@ std::string json_line(int64_t step, const MetricRow& row) {
 
 struct Metrics::Parts {
   std::string folder;
-  bool console = false;
+  bool console = false, terminal = false;
   std::vector<std::string> history;  // the lines of metrics.jsonl
   std::ofstream lines;
   std::optional<EventWriter> events;
@@ -58,7 +59,7 @@ struct Metrics::Parts {
 
   void print(const std::string& line) const {
     if (!console) return;
-    fmt::print("{}\n", line);
+    fmt::print("{}{}\n", terminal ? "\r\033[K" : "", line);
     std::fflush(stdout);
   }
 
@@ -82,6 +83,7 @@ struct Metrics::Parts {
 Metrics::Metrics(const std::string& output_dir, bool console) : parts_(std::make_unique<Parts>()) {
   parts_->folder = output_dir;
   parts_->console = console && !output_dir.empty();
+  parts_->terminal = isatty(STDOUT_FILENO) != 0;
   if (!output_dir.empty()) fs::create_directories(output_dir);
 }
 
@@ -90,6 +92,12 @@ Metrics::~Metrics() = default;
 void Metrics::log_train(int64_t step, int64_t total_steps, const MetricRow& row) {
   parts_->log(step, row);
   parts_->print(train_line(step, total_steps, row));
+}
+
+void Metrics::tick(int64_t step, int64_t total_steps, double loss) {
+  if (!parts_->console || !parts_->terminal) return;
+  fmt::print("\r\033[K{}", bar_line(step, total_steps, loss));
+  std::fflush(stdout);
 }
 
 void Metrics::log_eval(int64_t step, const MetricRow& row) {
@@ -101,9 +109,15 @@ void Metrics::note(const std::string& line) { parts_->print(line); }
 
 void Metrics::save_state(const RunCounters& counters) {
   if (parts_->folder.empty()) return;
-  nlohmann::json state = {{"best_global_step", nullptr},
-                          {"best_metric", nullptr},
-                          {"best_model_checkpoint", nullptr},
+  nlohmann::json best_step, best_metric, best_checkpoint;  // null
+  if (counters.best_step > 0) {
+    best_step = counters.best_step;
+    best_metric = counters.best_metric;
+    best_checkpoint = counters.best_checkpoint;
+  }
+  nlohmann::json state = {{"best_global_step", best_step},
+                          {"best_metric", best_metric},
+                          {"best_model_checkpoint", best_checkpoint},
                           {"epoch", counters.epoch},
                           {"eval_steps", counters.eval_steps},
                           {"global_step", counters.global_step},
@@ -142,6 +156,8 @@ void Metrics::finish(const RunCounters& counters, const MetricRow& summary) {
 
 void Metrics::rewind(int64_t step) {
   if (parts_->folder.empty()) return;
+  parts_->history.clear();
+  if (parts_->lines.is_open()) parts_->lines.close();
   std::ifstream in(parts_->lines_path(), std::ios::binary);
   std::string text;
   for (std::string line; std::getline(in, line);) {

@@ -20,6 +20,10 @@ std::vector<std::string> lines_of(const std::string& text) {
 }
 
 json to_json(const LossMean& mean) { return {{"sum", mean.sum}, {"steps", mean.steps}}; }
+json to_json(const LoaderState& place) { return {{"epoch", place.epoch}, {"row", place.row}}; }
+LoaderState place_of(const json& value) {
+  return {.epoch = value.at("epoch").get<int64_t>(), .row = value.at("row").get<int64_t>()};
+}
 LossMean mean_of(const json& value) {
   return {.sum = value.at("sum").get<double>(), .steps = value.at("steps").get<int64_t>()};
 }
@@ -38,7 +42,12 @@ std::string dump_progress(const Progress& progress, const std::string& fingerpri
               {"skipped_in_a_row", progress.skipped_in_a_row},
               {"run_loss", to_json(progress.run)},
               {"logged_loss", to_json(progress.since_log)},
-              {"data", {{"epoch", progress.data.epoch}, {"row", progress.data.row}}},
+              {"data", to_json(progress.data)},
+              {"bad_data", to_json(progress.bad_data)},
+              {"rewinds", progress.rewinds},
+              {"evaluation_is_due", progress.evaluation_is_due},
+              {"best_step", progress.best_step},
+              {"best_metric", progress.best_metric},
               {"fingerprint", fingerprint},
               {"config", config}}
       .dump();
@@ -60,8 +69,13 @@ Progress parse_progress(const std::string& state, const std::string& fingerprint
             .skipped_in_a_row = value.at("skipped_in_a_row").get<int64_t>(),
             .run = mean_of(value.at("run_loss")),
             .since_log = mean_of(value.at("logged_loss")),
-            .data = {.epoch = value.at("data").at("epoch").get<int64_t>(),
-                     .row = value.at("data").at("row").get<int64_t>()}};
+            .data = place_of(value.at("data")),
+            .last_data = {},
+            .bad_data = value.contains("bad_data") ? place_of(value.at("bad_data")) : LoaderState{},
+            .rewinds = value.value("rewinds", int64_t{0}),
+            .evaluation_is_due = value.value("evaluation_is_due", false),
+            .best_step = value.value("best_step", int64_t{0}),
+            .best_metric = value.value("best_metric", 0.0)};
   } catch (const json::exception& error) {
     throw std::runtime_error(where + " has a state that is not a training run's: " + error.what());
   }

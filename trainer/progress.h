@@ -25,7 +25,12 @@ struct Progress {
   int64_t skipped_in_a_row = 0;
   LossMean run,
       since_log;  // since_log: so that a resumed run logs what one that never stopped logs
-  LoaderState data;
+  LoaderState data, last_data;     // behind the last step, and before it
+  LoaderState bad_data;            // before the first of the steps skipped in a row
+  int64_t rewinds = 0;             // times that the run went back to an earlier checkpoint
+  bool evaluation_is_due = false;  // a signal came between
+  int64_t best_step = 0;           // whose evaluation was the best; 0: none yet
+  double best_metric = 0;
 };
 
 // fingerprint decides whether a run may be continued; config is the text behind it, for people.

@@ -58,9 +58,8 @@ StepStats Trainer::step() {
 }
 
 StepNoise Trainer::noise() const {
-  return {.seed = options_.seed,
-          .step = progress_.step,
-          .neftune_alpha = options_.neftune_noise_alpha};
+  return {
+      .seed = options_.seed, .step = progress_.step, .neftune_alpha = options_.neftune_noise_alpha};
 }
 
 Trainer::Counts Trainer::count(const std::vector<Batch>& batches) {
@@ -97,6 +96,7 @@ StepStats Trainer::finish_step(at::Tensor loss, double norm, double learning_rat
   ++progress_.step;
   progress_.updates = parts_.optimizer.updates();
   progress_.num_tokens += counts.tokens;
+  progress_.last_data = progress_.data;
   progress_.data = parts_.batches.state();
   if (applied && std::isfinite(stats.loss)) {
     progress_.run.add(stats.loss);
@@ -104,6 +104,7 @@ StepStats Trainer::finish_step(at::Tensor loss, double norm, double learning_rat
   }
   const bool broken = !applied && counts.targets > 0;
   progress_.skipped_in_a_row = broken ? progress_.skipped_in_a_row + 1 : 0;
+  if (progress_.skipped_in_a_row == 1) progress_.bad_data = progress_.last_data;
   return stats;
 }
 
@@ -117,6 +118,8 @@ double Trainer::evaluate() {
   int64_t targets = 0;
   for (int64_t i = 0; i < source.steps_per_epoch; ++i) {
     const std::vector<Batch> batches = source.next();
+    const bool told = options_.stop_requested && *options_.stop_requested;
+    if (any(parts_.mesh.world(), told)) throw Stopped("an evaluation was stopped by a signal");
     for (const Batch& batch : batches) sum += loss_of(parts_.eval_objective, batch);
     targets += count(batches).targets;
   }

@@ -1,5 +1,9 @@
+#include <fmt/core.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <cmath>
+#include <fstream>
 
 #include "trainer/agree.h"
 #include "trainer/trainer.h"
@@ -10,8 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kMaxSkippedInARow = 3;
-constexpr int kMaxFailedSaves = 3;
+constexpr int64_t kMaxSkippedInARow = 3, kMaxRewinds = 2;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -21,7 +24,23 @@ void append(MetricRow& row, const MetricRow& more) {
   row.insert(row.end(), more.begin(), more.end());
 }
 
+// Memory of this process, now.
+double resident_gib() {
+  std::ifstream file("/proc/self/statm");
+  double size = 0, resident = 0;
+  file >> size >> resident;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 30);
+}
+
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+
+// Which rows steps took, for who looks for the records behind them.
+std::string place_of(const LoaderState& begin, const LoaderState& end) {
+  const auto at = [](const LoaderState& state) {
+    return "epoch " + std::to_string(state.epoch) + " row " + std::to_string(state.row);
+  };
+  return at(begin) + " to " + at(end);
+}
 
 }  // namespace
 
@@ -30,27 +49,47 @@ Trainer::End Trainer::run() {
   const TrainConfig& config = options_.train;
   const Clock::time_point start = Clock::now();
   const int64_t first = progress_.step, total = total_steps();
-  if (first == 0) log_evaluation();
+  if (first < total) check_space();
+  // Before the first step, and where a signal came between.
+  if (first == 0 || progress_.evaluation_is_due) log_evaluation();
+  if (first == 0 && progress_.evaluation_is_due)
+    throw Stopped("stopped before the first step: nothing to save");
   while (progress_.step < total) {
     const StepStats stats = timed_step();
     const int64_t step = progress_.step;
     const bool last = step == total;
-    if (!stats.applied) note_skipped(stats);
-    if (step == 1 || last || due(step, config.logging_steps)) log_step(stats);
-    if (last || due(step, config.eval_steps)) log_evaluation();
-    // One rank may have been told before the others: they leave together.
-    const bool stop =
-        !last && any(parts_.mesh.world(), options_.stop_requested && *options_.stop_requested);
-    if (stop || due(step, config.save_steps) || (last && config.save_steps > 0))
-      save(/*must=*/stop || last);
+    if (!stats.applied && note_skipped(stats)) continue;  // from an earlier checkpoint on
+    note_spike(stats);
+    if (step == 1 || last || due(step, config.logging_steps))
+      log_step(stats);
+    else
+      parts_.metrics.tick(step, total, stats.loss);
+    const bool best = (last || due(step, config.eval_steps)) && log_evaluation();
+    if (parts_.show_samples && config.sample_steps > 0 && (last || due(step, config.sample_steps)))
+      parts_.show_samples(step);
+    const bool stop = poll() && (!last || progress_.evaluation_is_due);
+    if (stop || best || save_is_due(step, last))
+      save(/*must=*/stop || last || (step == 1 && config.save_on_first_step));
     if (stop) {
       parts_.metrics.note("stopped after step " + std::to_string(step) +
                           ", checkpoint saved; start again to continue");
       return End::kStopped;
     }
   }
+  if (saving_) finish_save(/*must=*/true);
   log_summary(seconds_since(start), progress_.step - first);
+  load_best();
   return End::kDone;
+}
+
+// What ranks learn on their own, made known once a step: whether to stop, and whether a save in the
+// background is through.
+bool Trainer::poll() {
+  const bool told = options_.stop_requested && *options_.stop_requested;
+  const std::vector<int64_t> counts =
+      sum_over(parts_.mesh.world(), {told, saving_ && saving_->written()});
+  if (counts[1] == parts_.mesh.world().size()) finish_save(/*must=*/false);
+  return counts[0] > 0;
 }
 
 StepStats Trainer::timed_step() {
@@ -63,41 +102,68 @@ StepStats Trainer::timed_step() {
   return stats;
 }
 
-void Trainer::note_skipped(const StepStats& stats) {
+// Whether the run went back to an earlier checkpoint.
+bool Trainer::note_skipped(const StepStats& stats) {
   const std::string step = "step " + std::to_string(progress_.step);
   if (stats.num_targets == 0) {
     parts_.metrics.note(step + ": no rank has a token to train on; no update");
-    return;
+    return false;
   }
-  parts_.metrics.note(step + ": the gradient is not finite (first in " + not_finite_ +
-                      "); no update");
-  if (progress_.skipped_in_a_row < kMaxSkippedInARow) return;
-  throw NumericStop("gradients were not finite in " + std::to_string(kMaxSkippedInARow) +
-                    " steps in a row, up to " + step + " (first in " + not_finite_ + ", loss " +
-                    std::to_string(stats.loss) + "); the weights are those of step " +
-                    std::to_string(progress_.step - kMaxSkippedInARow));
+  parts_.metrics.note(step + ": the gradient is not finite (first in " + not_finite_ + ", " +
+                      place_of(progress_.last_data, progress_.data) + "); no update");
+  if (progress_.skipped_in_a_row < kMaxSkippedInARow) return false;
+  if (progress_.rewinds < kMaxRewinds && rewind()) return true;
+  throw NumericStop(
+      "gradients were not finite in " + std::to_string(kMaxSkippedInARow) +
+      " steps in a row, up to " + step + " (" + place_of(progress_.bad_data, progress_.data) +
+      "; first in " + not_finite_ + ", loss " + std::to_string(stats.loss) + ")" +
+      (progress_.rewinds > 0 ? ", after going back " + std::to_string(progress_.rewinds) + " times"
+                             : "") +
+      "; the weights are those of step " + std::to_string(progress_.step - kMaxSkippedInARow));
+}
+
+void Trainer::note_spike(const StepStats& stats) {
+  if (!stats.applied) return;
+  if (const auto spike = loss_watch_.see(stats.loss)) {
+    parts_.metrics.note(fmt::format(
+        "step {}: the loss {:.4f} stands out from the {:.4f} before it ({}, grad_norm {:.3g})",
+        progress_.step, stats.loss, spike->usual, place_of(progress_.last_data, progress_.data),
+        stats.grad_norm));
+  }
 }
 
 void Trainer::log_step(const StepStats& stats) {
   const auto steps = static_cast<double>(window_.steps);
+  const double rate = static_cast<double>(window_.tokens) / window_.seconds;
   MetricRow row{{"epoch", epoch()},
                 {"loss", progress_.since_log.value()},
                 {"grad_norm", stats.grad_norm},
                 {"learning_rate", stats.learning_rate},
                 {"num_tokens", static_cast<double>(progress_.num_tokens)},
-                {"tokens_per_second", static_cast<double>(window_.tokens) / window_.seconds},
+                {"tokens_per_second", rate},
                 {"data_wait_seconds", window_.data_wait_seconds / steps},
-                {"step_seconds", window_.seconds / steps}};
+                {"step_seconds", window_.seconds / steps},
+                {"memory_gib", resident_gib()}};
+  if (options_.gemm_flops > 0)
+    row.emplace_back("gemm_share", rate * options_.flops_per_token / options_.gemm_flops);
   if (parts_.take_metrics) append(row, parts_.take_metrics(false));
   parts_.metrics.log_train(progress_.step, total_steps(), row);
   progress_.since_log = {};
   window_ = {};
 }
 
-void Trainer::log_evaluation() {
-  if (!parts_.eval_batches) return;
+// Whether it was the best so far. A signal ends it; it is made up for later.
+bool Trainer::log_evaluation() {
+  if (!parts_.eval_batches) return false;
+  progress_.evaluation_is_due = true;
   const Clock::time_point start = Clock::now();
-  const double loss = evaluate();
+  double loss = 0;
+  try {
+    loss = evaluate();
+  } catch (const Stopped&) {
+    return false;
+  }
+  progress_.evaluation_is_due = false;
   const double seconds = seconds_since(start);
   MetricRow row{{"epoch", epoch()},
                 {"eval_loss", loss},
@@ -108,6 +174,7 @@ void Trainer::log_evaluation() {
                  static_cast<double>(parts_.eval_batches->steps_per_epoch) / seconds}};
   if (parts_.take_metrics) append(row, parts_.take_metrics(true));
   parts_.metrics.log_eval(progress_.step, row);
+  return is_best(row);
 }
 
 void Trainer::log_summary(double seconds, int64_t steps) {
@@ -141,55 +208,12 @@ RunCounters Trainer::counters() const {
           .train_batch_size = config.per_device_train_batch_size,
           .num_input_tokens_seen = progress_.num_tokens,
           .epoch = epoch(),
-          .num_train_epochs = config.num_train_epochs};
-}
-
-void Trainer::resume() {
-  Group& world = parts_.mesh.world();
-  const std::string& from = options_.train.resume_from_checkpoint;
-  std::optional<Checkpoint> checkpoint;
-  if (from != "auto" && from != "never") {
-    checkpoint.emplace(from, world);
-  } else if (from == "auto" && !options_.output_dir.empty()) {
-    checkpoint = open_newest_checkpoint(
-        options_.output_dir, world, [&](const std::string& line) { parts_.metrics.note(line); });
-  }
-  if (checkpoint) restore(*checkpoint);
-  parts_.metrics.rewind(checkpoint ? progress_.step : -1);
-}
-
-void Trainer::restore(const Checkpoint& checkpoint) {
-  progress_ = parse_progress(checkpoint.state(), options_.fingerprint, options_.config,
-                             checkpoint.folder());
-  together(parts_.mesh.world(), [&] { checkpoint.fill(parts_.optimizer.state()); });
-  parts_.optimizer.set_updates(progress_.updates);
-  parts_.optimizer.refresh_values();
-  parts_.sharding.gather_parameters();
-  parts_.batches.seek(progress_.data);
-  parts_.metrics.note("resumed from " + checkpoint.folder() + " after step " +
-                      std::to_string(progress_.step));
-}
-
-// A save that fails leaves the last checkpoint as it was, so the run goes on, unless there will be
-// no other chance.
-void Trainer::save(bool must) {
-  if (options_.output_dir.empty()) return;
-  try {
-    save_checkpoint(options_.output_dir, progress_.step, parts_.mesh, parts_.optimizer.state(),
-                    dump_progress(progress_, options_.fingerprint, options_.config));
-    failed_saves_ = 0;
-  } catch (const SaveFailed& error) {
-    if (must || ++failed_saves_ >= kMaxFailedSaves) throw;
-    parts_.metrics.note(std::string(error.what()) + "; training goes on");
-    return;
-  }
-  parts_.metrics.save_state(counters());
-  if (parts_.mesh.world().rank() != 0) return;
-  try {
-    prune_checkpoints(options_.output_dir, options_.train.save_total_limit);
-  } catch (const std::exception& error) {
-    parts_.metrics.note(std::string("old checkpoints could not be removed: ") + error.what());
-  }
+          .num_train_epochs = config.num_train_epochs,
+          .best_step = progress_.best_step,
+          .best_metric = progress_.best_metric,
+          .best_checkpoint = progress_.best_step == 0
+                                 ? ""
+                                 : checkpoint_folder(options_.output_dir, progress_.best_step)};
 }
 
 }  // namespace lathe

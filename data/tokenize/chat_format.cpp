@@ -10,6 +10,7 @@
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <stdexcept>
 
 #include "data/shards/hash.h"
@@ -97,7 +98,9 @@ ChatFormat::Source ChatFormat::source_of(const std::string& text, const std::str
 
 ChatFormat::ChatFormat(const Tokenizer& tokenizer, const std::string& setting,
                        std::vector<std::string> roles)
-    : special_json_(Json(tokenizer.special_tokens()).dump()), roles_(std::move(roles)) {
+    : is_folders_own_(setting == "auto" && !tokenizer.chat_templates().empty()),
+      special_json_(Json(tokenizer.special_tokens()).dump()),
+      roles_(std::move(roles)) {
   Texts texts = texts_of(tokenizer, setting);
   name_ = std::move(texts.name);
   const auto& by_name = texts.by_name;
@@ -110,6 +113,15 @@ ChatFormat::ChatFormat(const Tokenizer& tokenizer, const std::string& setting,
         name_ + ": there are several, none named default; set data.chat_template to a .jinja file");
   }
   usual_ = source_of(usual->second, name_);
+}
+
+std::string ChatFormat::source_to_carry() const {
+  if (is_folders_own_) return "";
+  // Blocks that trim white space as those did.
+  static const std::regex opening(R"(\{%(-?)\s*generation\s*(-?)%\})");
+  static const std::regex closing(R"(\{%(-?)\s*endgeneration\s*(-?)%\})");
+  const std::string opened = std::regex_replace(usual_->text, opening, "{%$1 if true $2%}");
+  return std::regex_replace(opened, closing, "{%$1 endif $2%}");
 }
 
 RenderedChat ChatFormat::render(const Conversation& conversation, bool generation_prompt,

@@ -37,6 +37,10 @@ class ChatFormat {
 
   const std::string& name() const { return name_; }  // for people: which template this is
 
+  // The template for a model folder, where the tokenizer's brings none or another; empty: it brings
+  // this one. Without {% generation %}, which not every reader of templates knows.
+  std::string source_to_carry() const;
+
   // 16 hex digits over the template's text and the special tokens that it may write. The template
   // is not read for it, so that data without conversations may stand beside any template.
   static std::string hash(const Tokenizer& tokenizer, const std::string& setting);
@@ -51,6 +55,7 @@ class ChatFormat {
   RenderedChat render(const Source& source, const nlohmann::ordered_json& context,
                       bool generation_prompt, bool mark, std::vector<bool> marked) const;
 
+  bool is_folders_own_;
   std::string name_, special_json_;
   std::vector<std::string> roles_;
   std::optional<Source> usual_, for_tools_;  // for_tools_: taken where a conversation has tools

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "data/tokenize/turn_landmarks.h"
+
 namespace lathe {
 namespace {
 
@@ -155,13 +157,21 @@ RenderedChat ChatTemplate::render(const Json& context, const ChatOptions& option
   for (const Json& message : whole["messages"]) answers.push_back(is_assistant(message));
   const bool only_answers = options.marked.empty() || options.marked == answers;
   if (generated && only_answers) return chat;
+  auto blocks = generated ? std::optional(std::exchange(chat.assistant, {})) : std::nullopt;
+  const PrefixMarker marker(template_, whole, render_options);
+  const std::vector<bool>& wanted = only_answers ? answers : options.marked;
   try {
-    const auto blocks = generated ? std::optional(std::exchange(chat.assistant, {})) : std::nullopt;
-    chat.assistant = mark(PrefixMarker(template_, whole, render_options), whole["messages"],
-                          only_answers ? answers : options.marked, chat, blocks);
+    chat.assistant = mark(marker, whole["messages"], wanted, chat, blocks);
   } catch (const std::invalid_argument& cause) {
-    chat.assistant.clear();
     chat.unmarked = cause.what();
+  }
+  if (chat.unmarked.empty() || generated) return chat;
+  try {
+    blocks = find_turns_by_landmarks(template_, whole, render_options, chat.text);
+    chat.assistant = mark(marker, whole["messages"], wanted, chat, blocks);
+    chat.unmarked.clear();
+  } catch (const std::invalid_argument&) {
+    // What the prefixes lacked says more.
   }
   return chat;
 }

@@ -116,7 +116,8 @@ FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape
     if (ids.size() == 1 && ids[0] == token.id) words_.set(bytes, token.id);
   }
   find_characters();
-  caches_.push_back(std::make_unique<WordCache>());  // its memory is slow to get: not in a first text
+  caches_.push_back(
+      std::make_unique<WordCache>());  // its memory is slow to get: not in a first text
 }
 
 bool FastPath::leading_space(std::string_view text, bool at_start) const {
@@ -144,20 +145,20 @@ class FastPath::Batch {
 
   // readable: up to where the text may be read.
   void add(const char* begin, size_t size, const char* readable) {
-    Word& word = words_[count_];
-    word.begin = begin;
-    word.size = static_cast<uint32_t>(size);
+    end_->begin = begin;
+    end_->size = static_cast<uint32_t>(size);
     if (size <= ShortKey::kMaxBytes) [[likely]] {
-      word.key = ShortKey::of(begin, size, readable);
-      word.hash = word.key.hash();
-      __builtin_prefetch(&cache_.set_of(word.hash));
+      const ShortKey key = ShortKey::of(begin, size, readable);
+      end_->key = key;
+      end_->hash = key.hash();
+      __builtin_prefetch(&cache_.set_of(end_->hash));
     }
     next();
   }
   // What stands for the character in characters_.
   void add_character(int32_t id) {
-    words_[count_].size = 0;
-    words_[count_].character = id;
+    end_->size = 0;
+    end_->character = id;
     next();
   }
   void finish();
@@ -170,77 +171,94 @@ class FastPath::Batch {
     int32_t character;
     ShortKey key;
     uint64_t hash;
-    const WordCache::Short* known;
+    const WordCache::Narrow* known;
   };
   void next() {
-    if (++count_ == kSize) finish();
+    if (++end_ == words_ + kSize) finish();
   }
-  void look_up();
+  void look_up(Word* from);
+  int32_t* put_from(Word* from, int32_t* out);
   int32_t* put_character(int32_t character, int32_t* out) const;
   int32_t* put_uncommon(const Word& word, int32_t* out);
+  int32_t* put_rare(std::string_view text, int32_t* out);
   // The cache takes them when the batch is through: until then it is pointed into.
-  WordCache::Short& remember(const Word& word) {
-    WordCache::Short& added = added_[num_added_];
+  const WordCache::Narrow* remember(const Word& word, const int32_t* ids, uint32_t num_ids) {
+    WordCache::Wide& added = added_[num_added_];
     added.key = word.key;
+    added.num_ids = num_ids;
+    std::copy(ids, ids + num_ids, added.ids);
     added_hashes_[num_added_++] = word.hash;
-    return added;
+    return reinterpret_cast<const WordCache::Narrow*>(&added);
   }
 
   const FastPath& path_;
   WordCache& cache_;
   std::vector<int32_t>& ids_;
   std::vector<int32_t> merged_;
-  size_t count_ = 0, num_added_ = 0;
+  size_t num_added_ = 0;
   Word words_[kSize];
-  WordCache::Short added_[kSize];
+  Word* end_ = words_;
+  WordCache::Wide added_[kSize];
   uint64_t added_hashes_[kSize];
   int32_t buffer_[kSize * (WordCache::Long::kMaxIds + 1)];
 };
 
-void FastPath::Batch::look_up() {
+// What stands in the cache, and the places of what does not fetched together as well.
+void FastPath::Batch::look_up(Word* from) {
   Word* missing[kSize];
   size_t num_missing = 0;
-  for (Word* word = words_; word < words_ + count_; ++word) {
-    if (word->size - 1 >= ShortKey::kMaxBytes) [[unlikely]] {  // a character or long
-      word->known = nullptr;
+  for (Word* word = from; word < end_; ++word) {
+    word->known = nullptr;
+    if (word->size - 1 >= ShortKey::kMaxBytes) continue;  // a character or long
+    const WordCache::Narrow& place = cache_.set_of(word->hash).find(word->key);
+    if (place.key == word->key) {
+      word->known = &place;
       continue;
     }
-    const WordCache::Short& place = cache_.set_of(word->hash).find(word->key);
-    word->known = &place;
-    if (place.key == word->key) [[likely]]
-      continue;
     path_.words_.prefetch(word->hash);
     missing[num_missing++] = word;
   }
   for (size_t i = 0; i < num_missing; ++i) {
     Word& word = *missing[i];
     const int32_t id = path_.words_.find(word.key, word.hash);
-    word.known = nullptr;
-    if (id >= 0) {
-      WordCache::Short& added = remember(word);
-      added.ids[0] = id;
-      added.num_ids = 1;
-      word.known = &added;
-    } else {
-      __builtin_prefetch(&cache_.place_of(WordKey::of({word.begin, word.size})));
-    }
+    if (id >= 0)
+      word.known = remember(word, &id, 1);
+    else
+      __builtin_prefetch(&cache_.long_set_of(word.hash));
   }
 }
 
+int32_t* FastPath::Batch::put_from(Word* from, int32_t* out) {
+  look_up(from);
+  for (const Word* word = from; word < end_; ++word) {
+    if (word->known != nullptr)
+      out += WordCache::copy_ids(*word->known, out);
+    else if (word->size == 0)
+      out = put_character(word->character, out);
+    else
+      out = put_uncommon(*word, out);
+  }
+  for (size_t i = 0; i < num_added_; ++i) cache_.set_of(added_hashes_[i]).add(added_[i]);
+  num_added_ = 0;
+  return out;
+}
+
 void FastPath::Batch::finish() {
-  look_up();
   int32_t* out = buffer_;
-  for (const Word* word = words_; word < words_ + count_; ++word) {
-    if (word->known != nullptr) [[likely]] {
-      std::memcpy(out, word->known->ids, sizeof(int32_t) * 4);  // one move; the rest is overwritten
-      out += word->known->num_ids;
+  for (Word* word = words_; word < end_; ++word) {
+    if (word->size - 1 < ShortKey::kMaxBytes) [[likely]] {
+      const WordCache::Narrow& place = cache_.set_of(word->hash).find(word->key);
+      if (place.key != word->key) [[unlikely]] {
+        out = put_from(word, out);
+        break;
+      }
+      out += WordCache::copy_ids(place, out);
     } else {
       out = word->size == 0 ? put_character(word->character, out) : put_uncommon(*word, out);
     }
   }
   ids_.insert(ids_.end(), buffer_, out);
-  for (size_t i = 0; i < num_added_; ++i) cache_.set_of(added_hashes_[i]).add(added_[i]);
-  count_ = num_added_ = 0;
+  end_ = words_;
 }
 
 int32_t* FastPath::Batch::put_character(int32_t character, int32_t* out) const {
@@ -252,32 +270,45 @@ int32_t* FastPath::Batch::put_character(int32_t character, int32_t* out) const {
 // A word that is not one token, or too long to be looked up as one.
 int32_t* FastPath::Batch::put_uncommon(const Word& word, int32_t* out) {
   const std::string_view text(word.begin, word.size);
-  const bool cached = text.size() <= WordKey::kMaxBytes;
-  const WordKey key = cached ? WordKey::of(text) : WordKey{};
-  WordCache::Long& place = cache_.place_of(key);
-  const bool known = cached && place.num_ids > 0 && place.key == key;
-  if (!known) {
+  if (text.size() > WordKey::kMaxBytes) return put_rare(text, out);
+  const bool is_short = text.size() <= ShortKey::kMaxBytes;
+  const WordKey key = is_short ? word.key.widened() : WordKey::of(text);
+  WordCache::LongSet& set = cache_.long_set_of(is_short ? word.hash : key.hash());
+  const WordCache::Long* known = set.find(key);
+  if (known == nullptr) {
+    if (text.size() > WordCache::Long::kMaxIds && cache_.find_rare(text))
+      return put_rare(text, out);
     merged_.clear();
     path_.merge(text, merged_);
-    if (merged_.size() > WordCache::Long::kMaxIds) {
-      ids_.insert(ids_.end(), buffer_, out);
-      ids_.insert(ids_.end(), merged_.begin(), merged_.end());
-      return buffer_;
-    }
+    if (merged_.size() > WordCache::Long::kMaxIds) return put_rare(text, out);
   }
-  const int32_t* ids = known ? place.ids : merged_.data();
-  const size_t count = known ? place.num_ids : merged_.size();
+  const int32_t* ids = known != nullptr ? known->ids : merged_.data();
+  const auto count = known != nullptr ? known->num_ids : static_cast<uint32_t>(merged_.size());
   out = std::copy(ids, ids + count, out);
-  if (text.size() <= ShortKey::kMaxBytes && count <= WordCache::Short::kMaxIds) {
-    WordCache::Short& added = remember(word);
-    added.num_ids = static_cast<uint32_t>(count);
+  const bool fits = is_short && count <= WordCache::kMaxWide;
+  if (fits) remember(word, ids, count);
+  if (known == nullptr && !(fits && cache_.set_of(word.hash).is_empty())) {
+    WordCache::Long& added = set.add();
+    added.key = key;
+    added.num_ids = count;
     std::copy(ids, ids + count, added.ids);
-  } else if (cached && !known) {
-    place.key = key;
-    place.num_ids = static_cast<uint32_t>(count);
-    std::copy(ids, ids + count, place.ids);
   }
   return out;
+}
+
+// More ids than the buffer has room for.
+int32_t* FastPath::Batch::put_rare(std::string_view text, int32_t* out) {
+  ids_.insert(ids_.end(), buffer_, out);
+  const bool cached = text.size() <= WordCache::kMaxRareBytes;
+  const std::vector<int32_t>* ids = cached ? cache_.find_rare(text) : nullptr;
+  if (ids == nullptr) {
+    merged_.clear();
+    path_.merge(text, merged_);
+    if (cached) cache_.add_rare(text, merged_);
+    ids = &merged_;
+  }
+  ids_.insert(ids_.end(), ids->begin(), ids->end());
+  return buffer_;
 }
 
 bool FastPath::encode(std::string_view text, bool at_start, std::vector<int32_t>& ids) const {
@@ -304,7 +335,8 @@ bool FastPath::encode(std::string_view text, bool at_start, std::vector<int32_t>
     if (leading_space(text, at_start)) {
       // The space that was put there and the part it may join.
       p = neighbours_.part_end(p, end);
-      const std::string first = " " + std::string(text.data(), p);
+      std::string first(1, ' ');
+      first.append(text.data(), p);
       add_parts(first.data(), first.data() + first.size(), first.data() + first.size(), batch);
       batch.finish();
     }

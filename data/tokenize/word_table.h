@@ -1,8 +1,12 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "data/tokenize/huge_pages.h"
@@ -43,19 +47,22 @@ struct ShortKey {
   static ShortKey of(const char* word, size_t size, const char* readable) {
     // Sixteen bytes of ones, then of zeros: what begins size bytes before the zeros keeps the word.
     static constexpr uint64_t kKeep[4] = {~uint64_t{0}, ~uint64_t{0}, 0, 0};
-    ShortKey key{0, 0};
-    if (readable - word >= 16) {
+    ShortKey key;
+    if (readable - word >= 16) [[likely]] {
       ShortKey keep;
       std::memcpy(&key, word, 16);
       std::memcpy(&keep, reinterpret_cast<const char*>(kKeep) + 16 - size, 16);
       key.low &= keep.low;
       key.high &= keep.high;
     } else {
+      key = {0, 0};
       std::memcpy(&key, word, size);
     }
     key.high |= static_cast<uint64_t>(size) << 56;
     return key;
   }
+  // The same word as a key of the longer kind.
+  WordKey widened() const { return {{low, high << 8 >> 8, 0, high >> 56 << 56}}; }
   bool operator==(const ShortKey& other) const {
     return ((low ^ other.low) | (high ^ other.high)) == 0;
   }
@@ -98,30 +105,53 @@ class WordTable {
   HugeVector<Slot> slots_;
 };
 
-// Words lately seen, in sets of two that share a line of memory; a newcomer drives out the elder.
+// Words lately seen; a newcomer drives out the elder. Words of up to 15 bytes and 11 tokens, which
+// is nearly all, are found with one line of memory: two of up to 3 tokens share it, or one has it.
 class WordCache {
  public:
-  // Words of up to 15 bytes and 3 tokens: nearly all.
-  struct Short {
-    static constexpr uint32_t kMaxIds = 3;
+  static constexpr uint32_t kMaxNarrow = 3, kMaxWide = 11;
+  struct Narrow {
     ShortKey key{0, 0};  // high 0: empty
-    int32_t ids[kMaxIds];
-    uint32_t num_ids;
+    uint32_t num_ids = 0;
+    int32_t ids[kMaxNarrow];  // of a wide word: the first of them
+  };
+  struct alignas(64) Wide {
+    ShortKey key{0, 0};
+    uint32_t num_ids = 0;
+    int32_t ids[kMaxWide];
   };
   struct alignas(64) Set {
-    Short words[2];
-    // Where the key stands, if it does.
-    const Short& find(const ShortKey& key) const { return words[words[0].key == key ? 0 : 1]; }
-    void add(const Short& word) {
-      words[1] = words[0];
-      words[0] = word;
+    Narrow words[2];
+    // Where the key stands, if it does. Ids behind a wide word are never taken for a key: its
+    // uppermost byte is its size, theirs is 0.
+    const Narrow& find(const ShortKey& key) const { return words[words[0].key == key ? 0 : 1]; }
+    bool is_empty() const { return words[0].key.high == 0; }
+    void add(const Wide& word) {
+      if (word.num_ids > kMaxNarrow || words[0].num_ids > kMaxNarrow) {
+        std::memcpy(static_cast<void*>(this), &word, sizeof *this);
+        if (word.num_ids <= kMaxNarrow) words[1] = {};
+      } else {
+        words[1] = words[0];
+        std::memcpy(static_cast<void*>(&words[0]), &word, sizeof words[0]);
+      }
     }
   };
-  static_assert(sizeof(Set) == 64);
+  static_assert(sizeof(Set) == 64 && sizeof(Wide) == 64);
+  static_assert(offsetof(Narrow, ids) == offsetof(Wide, ids));
+  // The ids of what find() gave, and possibly some that mean nothing behind them; how many count.
+  static uint32_t copy_ids(const Narrow& word, int32_t* out) {
+    const char* ids = reinterpret_cast<const char*>(&word) + offsetof(Narrow, ids);
+    if (word.num_ids <= kMaxNarrow) [[likely]] {
+      std::memcpy(out, ids, sizeof word.ids);
+    } else {
+      std::memcpy(out, ids, sizeof(Wide::ids));
+    }
+    return word.num_ids;
+  }
   Set& set_of(uint64_t hash) { return short_[hash & (kNumShort - 1)]; }
 
-  // The others up to 31 bytes: white space and signs mostly, of which some vocabularies make a
-  // token a byte.
+  // The others up to 31 bytes (white space and signs mostly, of which some vocabularies make a
+  // token a byte), and those whose line was wanted by others.
   struct alignas(64) Long {
     static constexpr uint32_t kMaxIds = 23;
     WordKey key{};
@@ -129,13 +159,43 @@ class WordCache {
     uint32_t num_ids = 0;  // 0: empty
   };
   static_assert(sizeof(Long) == 128);
-  Long& place_of(const WordKey& key) { return long_[key.hash() & (kNumLong - 1)]; }
+  struct LongSet {
+    Long words[2];
+    const Long* find(const WordKey& key) const {
+      for (const Long& word : words) {
+        if (word.key == key && word.num_ids > 0) return &word;
+      }
+      return nullptr;
+    }
+    Long& add() {
+      words[1] = words[0];
+      return words[0];
+    }
+  };
+  LongSet& long_set_of(uint64_t hash) { return long_[hash & (kNumLong - 1)]; }
+
+  // Longer ones and those of more tokens: rulers and deep indentation. All are forgotten when there
+  // are too many.
+  static constexpr size_t kMaxRareBytes = 256;
+  const std::vector<int32_t>* find_rare(std::string_view word) const {
+    const auto found = rare_.find(word);
+    return found == rare_.end() ? nullptr : &found->second;
+  }
+  void add_rare(std::string_view word, const std::vector<int32_t>& ids) {
+    if (rare_.size() == kNumRare) rare_.clear();
+    rare_.emplace(word, ids);
+  }
 
  private:
   // Four megabytes each: two words in a hundred of a book then miss it on a second reading.
-  static constexpr size_t kNumShort = size_t{1} << 16, kNumLong = size_t{1} << 15;
+  static constexpr size_t kNumRare = 2048, kNumShort = size_t{1} << 16, kNumLong = size_t{1} << 14;
   HugeVector<Set> short_ = HugeVector<Set>(kNumShort);
-  HugeVector<Long> long_ = HugeVector<Long>(kNumLong);
+  HugeVector<LongSet> long_ = HugeVector<LongSet>(kNumLong);
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view word) const { return std::hash<std::string_view>()(word); }
+  };
+  std::unordered_map<std::string, std::vector<int32_t>, Hash, std::equal_to<>> rare_;
 };
 
 }  // namespace lathe

@@ -58,6 +58,22 @@ TEST_F(ChatFormats, AutoIsTheFoldersOwnTemplateElseChatml) {
   EXPECT_EQ(render(folder_ / "mine.jinja", talk_), "mine 1");
 }
 
+TEST_F(ChatFormats, WhatIsCarriedToAnotherFolderWritesTheSame) {
+  const Conversation talk{{{"user", "a"}, {"assistant", "b"}, {"user", "c"}}};
+  const std::vector<std::string> names = builtin_chat_template_names();
+  for (const std::string& name : names) {
+    config("");
+    const ChatFormat format(tokenizer(), name);
+    const std::string source = format.source_to_carry();
+    EXPECT_EQ(source.find("generation %}"), source.npos) << name;
+    write_text(folder_ / "carried.jinja", source);
+    EXPECT_EQ(render(folder_ / "carried.jinja", talk), render(name, talk)) << name;
+  }
+  EXPECT_EQ(names.size(), 8u);
+  config(R"(, "chat_template": "mine")");
+  EXPECT_EQ(ChatFormat(tokenizer(), "auto").source_to_carry(), "");
+}
+
 TEST_F(ChatFormats, TakesToolUseWhereThereAreTools) {
   config(R"(, "chat_template": [{"name": "default", "template": "D"},
                                 {"name": "tool_use", "template": "T {{ tools[0].name }}"}])");

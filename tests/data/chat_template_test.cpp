@@ -206,6 +206,45 @@ TEST(ChatTemplate, PrefixesMarkWhatGenerationBlocksMark) {
   EXPECT_EQ(compared, 40);
 }
 
+// Qwen3 leaves out of earlier turns what they thought. Its training template does not, and marks
+// the turns: what is said there, less the empty thoughts, is what is found here.
+TEST(ChatTemplate, LandmarksMarkTurnsThatAreRewritten) {
+  if (!have_shared("data/chat-templates/golden.jsonl"))
+    GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const ChatTemplate plain(read_file(shared_path("data/chat-templates/qwen3.jinja")), "qwen3");
+  const std::string no_thought = "<think>\n\n</think>\n\n";
+  int compared = 0;
+  for (const Json& record : golden_records()) {
+    if (record["template"] != "qwen3_training.jinja" || record.contains("error")) continue;
+    const RenderedChat training =
+        ChatTemplate(read_file(shared_path("data/chat-templates/qwen3_training.jinja")), "training")
+            .render(context_of(record), with_prompt(record["add_generation_prompt"]));
+    const RenderedChat got =
+        plain.render(context_of(record), with_prompt(record["add_generation_prompt"]));
+    ASSERT_EQ(got.unmarked, "") << record["conversation"];
+    Texts expected = spoken(training), found = spoken(got);
+    ASSERT_EQ(found.size(), expected.size()) << record["conversation"];
+    for (size_t i = 0; i < found.size(); ++i) {
+      const size_t thought = expected[i].find("</think>\n\n");
+      if (!found[i].starts_with("<think>")) expected[i].erase(0, thought + 10);
+    }
+    EXPECT_EQ(found, expected) << record["conversation"];
+    compared += found.size() > 1;
+  }
+  EXPECT_EQ(compared, 8);
+}
+
+TEST(ChatTemplate, AMessageThatHoldsALandmarkIsNotGuessedAt) {
+  if (!have_shared("data/chat-templates/golden.jsonl"))
+    GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const ChatTemplate plain(read_file(shared_path("data/chat-templates/qwen3.jinja")), "qwen3");
+  const Json chat = conversation({{"user", "What does <|im_start|>assistant mean?"},
+                                  {"assistant", "A"},
+                                  {"user", "V"},
+                                  {"assistant", "B"}});
+  EXPECT_NE(plain.render(chat).unmarked, "");
+}
+
 TEST(ChatTemplate, ATurnInTheMiddleIsWithoutTheClosingEos) {
   const std::string source =
       "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"

@@ -62,8 +62,9 @@ TEST(Tokenizer, EqualsTheReferenceOnEveryPart) {
       const auto ids = expected[0].get<std::vector<int32_t>>();
       EXPECT_EQ(tokenizer.encode(text, true), ids) << text;
       EXPECT_EQ(streamed(tokenizer, ids, true), tokenizer.decode(ids, true)) << text;
-      if (expected.size() > 1)
+      if (expected.size() > 1) {
         EXPECT_EQ(tokenizer.decode(ids, true), expected[1].get<std::string>()) << text;
+      }
       const Encoding encoding = tokenizer.encode_with_offsets(text, true);
       EXPECT_EQ(encoding.ids, ids);
       expect_equal(encoding, tokenizer.encode_plainly(text, true), text);
@@ -134,6 +135,33 @@ TEST(Tokenizer, TheFastPathEqualsThePlainPathOnRandomText) {
       ASSERT_EQ(tokenizer.encode(text, true), plain.ids) << text;
       ASSERT_EQ(streamed(tokenizer, plain.ids, false), tokenizer.decode(plain.ids, false)) << text;
     }
+  }
+}
+
+// Indentation and rulers of every length, and more words than the caches hold, all met again.
+std::string words_of_every_length() {
+  std::mt19937 random(5);
+  std::string text;
+  for (size_t length = 1; length < 300; ++length) {
+    text.append("x").append(length, ' ').append("y\n").append(length, ' ').append("z\n");
+    text.append(length, '-').append("\n").append(length, "=#*"[length % 3]).append(" ");
+    for (size_t i = 0; i < length; ++i) text += static_cast<char>('a' + random() % 26);
+  }
+  for (int i = 0; i < 150000; ++i) {
+    for (size_t length = 3 + random() % 6; length > 0; --length)
+      text += static_cast<char>('a' + random() % 26);
+    text += ' ';
+  }
+  return text;
+}
+
+TEST(Tokenizer, WordsThatAreMetAgainGiveTheSameIds) {
+  if (!have_shared("data/tokenizers")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const std::string text = words_of_every_length();
+  for (const char* name : {"gpt2", "qwen2", "llama2"}) {
+    const Tokenizer tokenizer(shared_path(std::string("data/tokenizers/") + name));
+    const Encoding plain = tokenizer.encode_plainly(text, true);
+    for (int pass = 0; pass < 3; ++pass) ASSERT_EQ(tokenizer.encode(text, true), plain.ids) << name;
   }
 }
 

@@ -120,6 +120,9 @@ TEST_F(Program, TrainsEvaluatesSavesAndExports) {
   const ProgramResult exported = run_lathe("export " + run + "/checkpoint-4 --output " + folder_ + "/exported");
   ASSERT_EQ(exported.code, 0) << exported.output;
   EXPECT_EQ(read(folder_ + "/exported/model.safetensors"), read(run + "/model.safetensors"));
+  // The tokenizer brings no chat template: the one of the run goes with the model.
+  EXPECT_THAT(read(run + "/chat_template.jinja"), HasSubstr("<|im_start|>"));
+  EXPECT_EQ(read(folder_ + "/exported/chat_template.jinja"), read(run + "/chat_template.jinja"));
 
   const ProgramResult generated = run_lathe("generate --model " + run + " --chat --prompt Hello --max-new-tokens 4");
   EXPECT_EQ(generated.code, 0) << generated.output;

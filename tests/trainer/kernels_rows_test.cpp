@@ -141,6 +141,31 @@ TEST(RowKernels, EveryInstructionSetAgreesWithThePlainOne) {
   EXPECT_GE(checked, 1);
 }
 
+template <typename T>
+void check_thin_product(const RowKernels<T>& kernels, at::ScalarType type) {
+  for (const int64_t tokens : {1, 2, 3, 4, 5, 8}) {
+    for (const auto& [outputs, width] : {std::pair{9, 70}, {4, 64}, {3, 5}, {130, 33}}) {
+      const at::Tensor x = random_tensor({tokens, width}, at::kFloat, 1);
+      const at::Tensor w = random_tensor({outputs, width}, type, 2);
+      at::Tensor y = at::full({tokens, outputs + 2}, 7.0f);
+      kernels.thin_product(y.data_ptr<float>(), x.data_ptr<float>(),
+                           static_cast<const T*>(w.data_ptr()), tokens, outputs, width,
+                           outputs + 2);
+      const at::Tensor expected = at::mm(x.to(at::kDouble), w.to(at::kDouble).t());
+      EXPECT_LT(difference(y.slice(1, 0, outputs), expected), 1e-5) << tokens << " " << outputs;
+      EXPECT_TRUE(y.slice(1, outputs).eq(7).all().template item<bool>());
+    }
+  }
+}
+
+TEST(RowKernels, TheThinProductIsTheProduct) {
+  for (const Simd simd : {Simd::kPlain, Simd::kAvx2, Simd::kAvx512}) {
+    if (!has_simd(simd)) continue;
+    check_thin_product(row_kernels<float>(simd), at::kFloat);
+    check_thin_product(row_kernels<Bf16>(simd), at::kBFloat16);
+  }
+}
+
 TEST(RowKernels, SwigluIsRightAtTheEnds) {
   const at::Tensor gate = at::tensor({-1e30f, -200.f, -88.f, 0.f, 88.f, 200.f, 1e30f});
   EXPECT_TRUE(at::allclose(swiglu(gate, at::ones({7})), at::silu(gate), 1e-6, 1e-35));

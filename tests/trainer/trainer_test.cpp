@@ -9,6 +9,7 @@
 
 #include "tests/temp_folder.h"
 #include "tests/tiny.h"
+#include "trainer/agree.h"
 
 namespace lathe {
 namespace {
@@ -29,7 +30,8 @@ struct Training {
   int ranks, zero;
   TrainConfig train;
   std::string fingerprint = "f", config = "lr: 1\n";
-  int64_t stop_after = -1;  // the last rank alone is told to stop during this step
+  int64_t stop_after = -1;                // the last rank alone is told to stop during this step
+  int64_t stop_in_evaluation_after = -1;  // or during the evaluation behind this one
   at::ScalarType dtype = at::kFloat;
   bool with_eval = false;
   Objective objective = cross_entropy;
@@ -63,6 +65,12 @@ void start(Training& run) {
       if (last && at->progress().step + 1 == run.stop_after) stop = true;
       return next();
     };
+    BatchSource eval_source = tiny_batches(eval_data);
+    const auto next_eval = eval_source.next;
+    eval_source.next = [&] {
+      if (last && at->progress().step == run.stop_in_evaluation_after) stop = true;
+      return next_eval();
+    };
     Trainer::Options options;
     options.train = run.train;
     options.schedule.lr_scheduler_type = "linear";
@@ -72,16 +80,15 @@ void start(Training& run) {
     options.fingerprint = run.fingerprint;
     options.config = run.config;
     options.stop_requested = &stop;
-    Trainer trainer(
-        {.mesh = mesh,
-         .model = *model,
-         .objective = run.objective,
-         .sharding = *sharding,
-         .optimizer = *optimizer,
-         .batches = source,
-         .eval_batches = run.with_eval ? std::optional(tiny_batches(eval_data)) : std::nullopt,
-         .metrics = metrics},
-        options);
+    Trainer trainer({.mesh = mesh,
+                     .model = *model,
+                     .objective = run.objective,
+                     .sharding = *sharding,
+                     .optimizer = *optimizer,
+                     .batches = source,
+                     .eval_batches = run.with_eval ? std::optional(eval_source) : std::nullopt,
+                     .metrics = metrics},
+                    options);
     at = &trainer;
     const Trainer::End end = trainer.run();
     if (!first) return;
@@ -144,6 +151,29 @@ TEST(Trainer, StoppedAndResumedAfterAnyStepEqualsNeverStopped) {
       EXPECT_EQ(rows, whole.rows);
       EXPECT_EQ(measured(folder.path()), measured(whole_folder.path()));
     }
+  }
+}
+
+TEST(Trainer, ResumesToTheBitFromEachOfFiftySteps) {
+  TempFolder whole_folder;
+  Training whole(whole_folder.path());
+  whole.train.max_steps = 50;
+  whole.train.save_steps = 1;
+  whole.train.save_total_limit = 0;
+  start(whole);
+  const std::vector<std::string> all = measured(whole_folder.path());
+  ASSERT_EQ(all.size(), 50u + 1u);  // the steps and the summary
+  for (int64_t step = 1; step < 50; ++step) {
+    SCOPED_TRACE(testing::Message() << "resumed after step " << step);
+    TempFolder folder;
+    Training rest = whole;
+    rest.folder = folder.path();
+    rest.train.save_steps = 0;
+    rest.train.resume_from_checkpoint = whole_folder / "checkpoint-" + std::to_string(step);
+    start(rest);
+    EXPECT_TRUE(at::equal(rest.weights, whole.weights));
+    EXPECT_EQ(rest.rows, std::vector<int64_t>(whole.rows.begin() + step * 4, whole.rows.end()));
+    EXPECT_EQ(measured(folder.path()), std::vector<std::string>(all.begin() + step, all.end()));
   }
 }
 
@@ -270,6 +300,71 @@ TEST(Trainer, KeepsAsManyCheckpointsAsAsked) {
   EXPECT_THAT(names, testing::UnorderedElementsAre("checkpoint-8", "checkpoint-10"));
 }
 
+std::vector<std::string> folders_in(const std::string& path) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    if (entry.is_directory()) names.push_back(entry.path().filename().string());
+  }
+  return names;
+}
+
+TEST(Trainer, BestCheckpointIsKeptAndItsWeightsEndTheRun) {
+  TempFolder folder, short_folder;
+  Training run(folder.path(), 2, 1);
+  run.with_eval = true;
+  run.train.eval_steps = 2;
+  run.train.save_steps = 5;
+  run.train.save_total_limit = 1;
+  run.train.load_best_model_at_end = true;
+  run.train.greater_is_better = "true";  // the loss falls: the first evaluation stays the best
+  start(run);
+  EXPECT_THAT(folders_in(folder.path()),
+              testing::UnorderedElementsAre("checkpoint-2", "checkpoint-10"));
+  const auto state = nlohmann::json::parse(read_file(folder / "trainer_state.json"));
+  EXPECT_EQ(state["best_global_step"], 2);
+  EXPECT_EQ(state["best_model_checkpoint"], folder / "checkpoint-2");
+  Training two(short_folder.path(), 2, 1);
+  two.stop_after = 2;
+  start(two);
+  EXPECT_TRUE(at::equal(run.weights, two.weights));
+  const at::Tensor weights = run.weights;
+  start(run);  // nothing is left to do, but to take the best again
+  EXPECT_TRUE(run.rows.empty());
+  EXPECT_TRUE(at::equal(run.weights, weights));
+}
+
+TEST(Trainer, SavesAfterTheFirstStepWhenAsked) {
+  TempFolder folder;
+  Training run(folder.path());
+  run.train.save_on_first_step = true;
+  start(run);
+  EXPECT_TRUE(fs::exists(folder / "checkpoint-1/manifest.json"));
+  const at::Tensor weights = run.weights;
+  run.train.resume_from_checkpoint = folder / "checkpoint-1";
+  start(run);
+  EXPECT_EQ(run.rows.size(), 9u * 4);  // went on after step 1
+  EXPECT_TRUE(at::equal(run.weights, weights));
+}
+
+TEST(Trainer, DiskThatCanNotHoldTheCheckpointsIsToldBeforeTheFirstStep) {
+  TempFolder folder;
+  Training run(folder.path(), 2, 1);
+  run.train.max_steps = int64_t{1} << 50;
+  run.train.save_steps = 1;
+  run.train.save_total_limit = 0;
+  int64_t calls = 0;
+  run.objective = [&](Model&, const Batch&) -> LossSum {
+    throw std::logic_error(std::to_string(++calls));
+  };
+  try {
+    start(run);
+    FAIL();
+  } catch (const SaveFailed& error) {
+    EXPECT_THAT(error.what(), testing::ContainsRegex("needed [0-9.]+ GB .* free [0-9.]+ GB"));
+  }
+  EXPECT_EQ(calls, 0);
+}
+
 // cross_entropy, but with a loss that is not a number in the given calls of the last rank.
 Objective poisoned(std::shared_ptr<std::atomic<int64_t>> calls, int64_t from, int64_t to) {
   return [=](Model& model, const Batch& batch) {
@@ -330,6 +425,63 @@ TEST(Trainer, ThreeBadStepsInARowEndTheRun) {
     EXPECT_THAT(error.what(), HasSubstr("3 steps in a row, up to step 7"));
     EXPECT_THAT(error.what(), HasSubstr("the weights are those of step 4"));
   }
+}
+
+TEST(Trainer, ThreeBadStepsGoBackToTheLastGoodCheckpointAndPassTheirDataOver) {
+  for (const bool for_good : {false, true}) {
+    TempFolder folder;
+    Training run(folder.path());
+    run.train.save_steps = 2;
+    const auto calls = std::make_shared<std::atomic<int64_t>>(0);
+    run.objective = poisoned(calls, 4, for_good ? 1 << 20 : 7);  // from step 5 on
+    if (for_good) {
+      try {
+        start(run);
+        FAIL();
+      } catch (const NumericStop& error) {
+        EXPECT_THAT(error.what(), HasSubstr("epoch 3 row 4 to epoch 4 row 4"));
+        EXPECT_THAT(error.what(), HasSubstr("after going back 2 times"));
+      }
+      EXPECT_EQ(calls->load(), 4 + 3 * 3);
+      continue;
+    }
+    start(run);
+    EXPECT_EQ(run.end, Trainer::End::kDone);
+    EXPECT_EQ(run.progress.step, 10);
+    EXPECT_EQ(run.progress.rewinds, 1);
+    EXPECT_EQ(run.rows.size(), 13u * 4);
+    EXPECT_EQ(measured(folder.path()).size(), 10u + 1u);  // steps 5 to 7 once
+  }
+}
+
+TEST(Trainer, AnEvaluationThatASignalEndedIsMadeUpFor) {
+  TempFolder whole_folder;
+  Training whole(whole_folder.path(), 2, 1);
+  whole.with_eval = true;
+  whole.train.eval_steps = 4;
+  start(whole);
+  for (const int64_t step : {4, 10}) {
+    TempFolder folder;
+    Training first = whole;
+    first.folder = folder.path();
+    first.stop_in_evaluation_after = step;
+    start(first);
+    EXPECT_EQ(first.end, Trainer::End::kStopped);
+    EXPECT_EQ(first.progress.step, step);
+    Training second = first;
+    second.stop_in_evaluation_after = -1;
+    start(second);
+    EXPECT_EQ(second.end, Trainer::End::kDone);
+    EXPECT_TRUE(at::equal(second.weights, whole.weights));
+    std::vector<std::string> rows = measured(whole_folder.path());
+    if (step == 10) rows.pop_back();  // the summary: no step was left to take
+    EXPECT_EQ(measured(folder.path()), rows);
+  }
+  TempFolder folder;
+  Training none = whole;
+  none.folder = folder.path();
+  none.stop_in_evaluation_after = 0;
+  EXPECT_THROW(start(none), Stopped);
 }
 
 TEST(Trainer, StepWithoutAnyTargetChangesNothing) {

@@ -1,6 +1,7 @@
 #include "trainer/generate/generate.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <numeric>
@@ -104,12 +105,28 @@ class Generation {
     std::vector<int64_t> rows(running_.size());
     std::iota(rows.begin(), rows.end(), 0);
     share_prompts(rows);
+    const std::vector<int64_t> ids = choose(logits, rows);
     for (size_t i = 0; i < running_.size(); ++i) {
-      const at::Tensor row = logits[rows[i]];
-      extend(running_[i], {row.const_data_ptr<float>(), static_cast<size_t>(row.numel())},
-             norms[rows[i]].item<double>());
+      const double logit = logits.const_data_ptr<float>()[rows[i] * logits.size(1) + ids[i]];
+      extend(running_[i], ids[i], logit - norms.const_data_ptr<double>()[rows[i]]);
     }
     std::erase_if(running_, [](const Sequence& s) { return s.finished; });
+  }
+
+  // The next token of each, as threads find time: none depends on another.
+  std::vector<int64_t> choose(const at::Tensor& logits, const std::vector<int64_t>& rows) const {
+    const auto width = static_cast<size_t>(logits.size(1));
+    std::vector<int64_t> ids(running_.size());
+    at::parallel_for(0, std::ssize(ids), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const Sequence& s = running_[static_cast<size_t>(i)];
+        const float* row = logits.const_data_ptr<float>() +
+                           static_cast<size_t>(rows[static_cast<size_t>(i)]) * width;
+        ids[static_cast<size_t>(i)] =
+            next_token({row, width}, requests_[s.request].options, s.ids, s.num_new, s.sample);
+      }
+    });
+    return ids;
   }
 
   // The other samples of a prompt begin when it was read. rows: of the logits, by sequence.
@@ -133,12 +150,10 @@ class Generation {
     }
   }
 
-  void extend(Sequence& sequence, std::span<const float> logits, double norm) {
+  void extend(Sequence& sequence, int64_t id, double logprob) {
     GenerateResult& result = results_[sequence.result];
     const SamplingOptions& options = requests_[sequence.request].options;
-    const int64_t id =
-        next_token(logits, options, sequence.ids, sequence.num_new++, sequence.sample);
-    const double logprob = static_cast<double>(logits[static_cast<size_t>(id)]) - norm;
+    ++sequence.num_new;
     sequence.ids.push_back(id);
     result.ids.push_back(id);
     result.logprob += logprob;

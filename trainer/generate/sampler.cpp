@@ -52,6 +52,7 @@ std::vector<float> penalised(std::span<const float> logits, const SamplingOption
   const auto generated = static_cast<size_t>(std::min<int64_t>(num_new, std::ssize(prefix)));
   penalise_repetition(scores, logits, o.repetition_penalty, prefix);
   penalise_frequency(scores, o, prefix.last(generated));
+  if (o.no_repeat_ngram_size == 0) return scores;
   std::vector<float> allowed = scores;
   forbid_ngrams(allowed, o.no_repeat_ngram_size, prefix);
   // Where every token is forbidden, none is.
@@ -60,11 +61,18 @@ std::vector<float> penalised(std::span<const float> logits, const SamplingOption
   return any ? allowed : scores;
 }
 
-// The k-th largest score: what lies below it is dropped.
-float top_k_cut(std::vector<float> scores, int64_t k) {
-  const auto place = scores.begin() + (k - 1);
-  std::nth_element(scores.begin(), place, scores.end(), std::greater<>());
-  return *place;
+// The k-th largest score: what lies below it is dropped. A heap of the k largest so far, as few of
+// a large vocabulary ever enter it.
+float top_k_cut(std::span<const float> scores, int64_t k) {
+  std::vector<float> largest(scores.begin(), scores.begin() + k);
+  std::make_heap(largest.begin(), largest.end(), std::greater<>());
+  for (const float score : scores.subspan(static_cast<size_t>(k))) {
+    if (score <= largest.front()) continue;
+    std::pop_heap(largest.begin(), largest.end(), std::greater<>());
+    largest.back() = score;
+    std::push_heap(largest.begin(), largest.end(), std::greater<>());
+  }
+  return largest.front();
 }
 
 // In nats, of numbers that need not sum to 1.
@@ -133,9 +141,31 @@ void keep_eta(std::vector<Candidate>& candidates, double epsilon) {
   keep_above(candidates, std::min(epsilon, std::sqrt(epsilon) * std::exp(-spread)));
 }
 
+// Sixteen running maxima are independent of one another, which makes vector code.
+float maximum(std::span<const float> scores) {
+  constexpr size_t kLanes = 16;
+  float lanes[kLanes];
+  std::fill(lanes, lanes + kLanes, -INFINITY);
+  size_t i = 0;
+  for (; i + kLanes <= scores.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane)
+      lanes[lane] = scores[i + lane] > lanes[lane] ? scores[i + lane] : lanes[lane];
+  }
+  float most = *std::max_element(lanes, lanes + kLanes);
+  for (; i < scores.size(); ++i) most = std::max(most, scores[i]);
+  return most;
+}
+
+// The first of the largest.
 size_t argmax(std::span<const float> scores) {
-  const auto best = std::max_element(scores.begin(), scores.end());
-  return static_cast<size_t>(best - scores.begin());
+  return static_cast<size_t>(std::find(scores.begin(), scores.end(), maximum(scores)) -
+                             scores.begin());
+}
+
+bool has_nan(std::span<const float> scores) {
+  int found = 0;
+  for (const float score : scores) found |= score != score;
+  return found != 0;
 }
 
 // Uniform in [0, 1) with 53 bits.
@@ -176,12 +206,13 @@ std::vector<Candidate> sampling_distribution(std::span<const float> logits,
   const bool cut = options.top_k > 0 && options.top_k < count;
   const float least = cut ? top_k_cut(scores, options.top_k) : -INFINITY;
 
-  const float best = scores[argmax(scores)];
+  const float best = maximum(scores);
   std::vector<Candidate> candidates;
   for (int64_t id = 0; id < count; ++id) {
     const float score = scores[static_cast<size_t>(id)];
+    if (!(score >= least)) continue;
     const double probability = std::exp(double(score) - double(best));
-    if (score >= least && probability > 0) candidates.push_back({id, probability});
+    if (probability > 0) candidates.push_back({id, probability});
   }
   if (options.top_p < 1) keep_top_p(candidates, options.top_p);
   // The best one's number is 1 here, so that min_p is a bound on the number itself.
@@ -198,8 +229,7 @@ std::vector<Candidate> sampling_distribution(std::span<const float> logits,
 
 int64_t next_token(std::span<const float> logits, const SamplingOptions& options,
                    std::span<const int64_t> prefix, int64_t step, int64_t sample) {
-  const bool nan = std::any_of(logits.begin(), logits.end(), [](float x) { return std::isnan(x); });
-  if (nan || !std::isfinite(logits[argmax(logits)])) {
+  if (has_nan(logits) || !std::isfinite(maximum(logits))) {
     throw std::runtime_error(
         "the model's logits are not finite; its weights or its input are broken");
   }

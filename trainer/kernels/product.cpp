@@ -1,5 +1,11 @@
 #include "trainer/kernels/product.h"
 
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
+#include "trainer/kernels/dispatch.h"
+
 // MKL's, inside libtorch_cpu, which ships without a header; weak, so that a libtorch without it
 // still links.
 extern "C" __attribute__((weak)) void cblas_gemm_bf16bf16f32(int layout, int transpose_a,
@@ -37,6 +43,32 @@ bool add_outer_by_mkl(at::Tensor& grad_OI, const at::Tensor& dy_TO, const at::Te
   return true;
 }
 
+// More tokens than this are better off in a matrix product.
+constexpr int64_t kThin = 8;
+
+bool is_thin(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
+  return x_TI.size(0) <= kThin && use_rows(weight_OI, Path::kBest) && weight_OI.is_contiguous() &&
+         x_TI.scalar_type() == weight_OI.scalar_type() && has_simd(Simd::kAvx2);
+}
+
+// Generation's product: what counts is how fast the weights come from memory.
+at::Tensor thin_product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
+  const at::Tensor x = x_TI.to(at::kFloat).contiguous();
+  const int64_t tokens = x.size(0), width = x.size(1), outputs = weight_OI.size(0);
+  at::Tensor y_TO = at::empty({tokens, outputs}, x.options());
+  constexpr int64_t kRowsAtLeast = 32;
+  with_row_type(weight_OI.scalar_type(), [&](auto type) {
+    using T = decltype(type);
+    at::parallel_for(0, (outputs + 3) / 4, kRowsAtLeast / 4, [&](int64_t begin, int64_t end) {
+      const int64_t first = 4 * begin, last = std::min(4 * end, outputs);
+      row_kernels<T>().thin_product(y_TO.data_ptr<float>() + first, x.const_data_ptr<float>(),
+                                    rows_of<T>(weight_OI) + first * width, tokens, last - first,
+                                    width, outputs);
+    });
+  });
+  return y_TO.to(x_TI.scalar_type());
+}
+
 }  // namespace
 
 at::Tensor& gradient_sum(Parameter& parameter) {
@@ -53,6 +85,7 @@ at::Tensor product_operand(const at::Tensor& x) {
 }
 
 at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
+  if (is_thin(x_TI, weight_OI)) return thin_product(x_TI, weight_OI);
   return at::mm(product_operand(x_TI), product_operand(weight_OI).t()).to(x_TI.scalar_type());
 }
 

@@ -59,6 +59,10 @@ struct RowKernels {
                      int64_t stride, int64_t width, const Scoring& scoring);
   // sum[rows] of a * b, rows of width that lie `stride` apart.
   void (*dot_rows)(float* sum, const T* a, const T* b, int64_t rows, int64_t stride, int64_t width);
+  // y[t, o] = sum of x[t] * w[o], rows of y lying y_stride apart, those of x and w `width`. For few
+  // tokens: each weight is read once from memory and widened on the way.
+  void (*thin_product)(float* y, const float* x, const T* w, int64_t tokens, int64_t outputs,
+                       int64_t width, int64_t y_stride);
 };
 
 // The softmax inside attention, on a block of scores [rows, keys] whose row r sees its first

@@ -321,6 +321,68 @@ void dot_rows(float* sum, const T* a, const T* b, int64_t rows, int64_t stride, 
   }
 }
 
+// Sixteen floats; the compiler makes of them what the instruction set has.
+typedef float Floats __attribute__((vector_size(64)));
+typedef uint32_t Words __attribute__((vector_size(64)));
+typedef uint16_t Halves __attribute__((vector_size(32)));
+constexpr int64_t kFloats = 16;
+
+inline void load16(Floats& values, const float* p) { __builtin_memcpy(&values, p, sizeof values); }
+inline void load16(Floats& values, const Bf16* p) {
+  Halves halves;
+  __builtin_memcpy(&halves, p, sizeof halves);
+  const Words words = __builtin_convertvector(halves, Words) << 16;
+  __builtin_memcpy(&values, &words, sizeof values);
+}
+
+// The sums of kRows outputs and kTokens tokens stay in registers.
+template <int kRows, int kTokens, typename T>
+inline void thin_block(float* y, const float* x, const T* w, int64_t width, int64_t y_stride) {
+  Floats sums[kRows][kTokens] = {};
+  const int64_t whole = width / kFloats * kFloats;
+  for (int64_t i = 0; i < whole; i += kFloats) {
+    Floats tokens[kTokens];
+#pragma GCC unroll 4
+    for (int t = 0; t < kTokens; ++t) load16(tokens[t], x + t * width + i);
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      Floats weights;
+      load16(weights, w + r * width + i);
+#pragma GCC unroll 4
+      for (int t = 0; t < kTokens; ++t) sums[r][t] += weights * tokens[t];
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int t = 0; t < kTokens; ++t) {
+      float sum = 0;
+      for (int lane = 0; lane < kFloats; ++lane) sum += sums[r][t][lane];
+      for (int64_t i = whole; i < width; ++i) sum += load(w + r * width + i) * x[t * width + i];
+      y[t * y_stride + r] = sum;
+    }
+  }
+}
+
+template <int kRows, typename T>
+inline void thin_rows(float* y, const float* x, const T* w, int64_t tokens, int64_t width,
+                      int64_t y_stride) {
+  int64_t t = 0;
+  for (; t + 4 <= tokens; t += 4)
+    thin_block<kRows, 4>(y + t * y_stride, x + t * width, w, width, y_stride);
+  if (tokens - t == 3) thin_block<kRows, 3>(y + t * y_stride, x + t * width, w, width, y_stride);
+  if (tokens - t == 2) thin_block<kRows, 2>(y + t * y_stride, x + t * width, w, width, y_stride);
+  if (tokens - t == 1) thin_block<kRows, 1>(y + t * y_stride, x + t * width, w, width, y_stride);
+}
+
+template <typename T>
+void thin_product(float* y, const float* x, const T* w, int64_t tokens, int64_t outputs,
+                  int64_t width, int64_t y_stride) {
+  constexpr int kRows = 4;
+  int64_t o = 0;
+  for (; o + kRows <= outputs; o += kRows)
+    thin_rows<kRows>(y + o, x, w + o * width, tokens, width, y_stride);
+  for (; o < outputs; ++o) thin_rows<1>(y + o, x, w + o * width, tokens, width, y_stride);
+}
+
 constexpr ScoreKernels all_score_kernels() { return {&softmax, &softmax_backward}; }
 
 template <typename T>
@@ -330,7 +392,8 @@ constexpr RowKernels<T> all_row_kernels() {
           &softcap<T>, &softcap_backward<T>, &log_softmax_pick<T>,
           &log_softmax_pick_backward<T>,
           &attend_one<T>,
-          &dot_rows<T>};
+          &dot_rows<T>,
+          &thin_product<T>};
 }
 
 }  // namespace

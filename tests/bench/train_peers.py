@@ -1,0 +1,64 @@
+"""Training steps of lathe beside a bare transformers loop (and PEFT, TRL): same model, data, dtype and threads, one after the other.
+
+    python tests/bench/train_peers.py BENCH build/cpu/bin/lathe [60M fp32 full] ...
+
+BENCH: the folder with the peers' sft.py and mkmodel.py. Each case is SIZE DTYPE KIND (kind: full, lora, trl). Needs torch, transformers, peft, trl
+for what is measured. Prints medians of tokens/s, the ratio, the share of the GEMM speed that lathe itself measured, peak memory, and what other
+processes used meanwhile: over 0.1 cores the line is void.
+"""
+import json, os, resource, statistics, subprocess, sys, tempfile
+
+MICRO = {"1M": 8, "15M": 8, "60M": 4, "125M": 2, "0.5B": 1}
+SEQ, WARMUP, STEPS = 512, 3, 5
+
+
+def peer(bench, size, dtype, kind, micro):
+    command = [sys.executable, "sft.py", "--model", size, "--mb", str(micro), "--seq", str(SEQ), "--malloc", "keep",
+               "--dtype", "autocast" if dtype == "bf16" else dtype, "--warmup", str(WARMUP), "--steps", str(STEPS)]
+    command += {"full": [], "lora": ["--lora"], "trl": ["--engine", "trl", "--packing"]}[kind]
+    out = subprocess.run(command, cwd=bench, capture_output=True, text=True)
+    if out.returncode:
+        sys.exit(out.stderr[-2000:])
+    return json.loads(out.stdout.strip().splitlines()[-1])
+
+
+def busy():
+    fields = list(map(int, open("/proc/stat").readline().split()[1:]))
+    times = os.times()
+    return (sum(fields[:8]) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK") - times.children_user - times.children_system
+
+
+def ours(lathe, model, data, dtype, kind, micro):
+    with tempfile.TemporaryDirectory() as folder:
+        command = [lathe, "train", "recipe=sft", f"output_dir={folder}/run", f"model_name_or_path={model}", f"data.train={data}",
+                   f"dtype={dtype}", f"max_length={SEQ}", "packing=wrapped", "assistant_only_loss=false", f"data.cache_dir={folder}/cache",
+                   f"per_device_train_batch_size={micro}", f"max_steps={WARMUP + STEPS}", "logging_steps=1", "save_steps=0", "learning_rate=2e-5"]
+        if kind == "lora":
+            command += ["lora_r=16", "lora_alpha=32", "lora_target_modules=all-linear"]
+        before = busy()
+        out = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"})
+        if out.returncode:
+            sys.exit(out.stdout[-1000:] + out.stderr[-1000:])
+        rows = [json.loads(line) for line in open(f"{folder}/run/metrics.jsonl")]
+        seconds = rows[-1]["train_runtime"]
+        steps = [row for row in rows if "tokens_per_second" in row][WARMUP:]
+    return (statistics.median(r["tokens_per_second"] for r in steps), statistics.median(r["gemm_share"] for r in steps),
+            max(r["memory_gib"] for r in steps), (busy() - before) / seconds)
+
+
+def main():
+    bench, lathe = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+    cases = [sys.argv[i:i + 3] for i in range(3, len(sys.argv), 3)] or [["60M", "fp32", "full"], ["125M", "fp32", "full"]]
+    sys.path.insert(0, bench)
+    os.chdir(bench)
+    import common
+    for size, dtype, kind in cases:
+        model, data = common.model_dir(size), str(common.DATA / "sft" / "gsm8k_train.jsonl")
+        speed, share, memory, others = ours(lathe, model, data, dtype, kind, MICRO[size])
+        line = peer(bench, size, dtype, kind, MICRO[size])
+        print(f"{size:5} {dtype} {kind:5} lathe {speed:8.1f} tok/s  gemm share {100 * share:3.0f} %  memory {memory:.2f} GiB   "
+              f"peer {line['tok_per_s_med']:8.1f} tok/s  {line['peak_rss_mb'] / 1024:.2f} GiB   ratio {speed / line['tok_per_s_med']:.2f} x   "
+              f"other cores {max(0, others):.2f}, {line['other_cores']:.2f}", flush=True)
+
+
+main()
