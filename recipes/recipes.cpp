@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include "recipes/capture.h"
 #include "recipes/dpo.h"
 #include "recipes/language_model.h"
 #include "recipes/recipe.h"
@@ -13,6 +14,8 @@ const std::vector<Recipe>& recipes() {
       {"pretrain", "continued pre-training on plain text", false, pretrain_defaults, train_language_model},
       {"dpo", "preference optimisation: dpo, ipo, simpo, orpo, kto and others, by pairs or single answers", false, dpo_defaults,
        train_preferences},
+      {"capture", "keep a teacher's likeliest tokens at every trained token, for recipe distill", false, [](RunConfig&) {},
+       capture_teacher},
       {"quickstart", "a tiny chat model from scratch on a generated domain, in three minutes", true, quickstart_defaults,
        run_quickstart},
   };

@@ -132,6 +132,18 @@ void fields(V& v, ParallelSection& c) {
   v("threads_per_rank", c.threads_per_rank, "threads of each rank's tensor operations; 0: cores / ranks", at_least(0));
 }
 
+struct CaptureSection {
+  int64_t top_k = 64;
+  int64_t shard_rows = 1 << 18;
+};
+
+template <class V>
+void fields(V& v, CaptureSection& c) {
+  v("top_k", c.top_k, "tokens that are kept of each distribution, with the probability of the rest", at_least(1));
+  v("shard_rows", c.shard_rows, "trained tokens of a shard, which is what a rank makes at a time and what a stop may lose",
+    at_least(1));
+}
+
 struct RunConfig {
   std::string recipe = "sft";
   std::string output_dir = "runs/run";
@@ -144,6 +156,7 @@ struct RunConfig {
   LossConfig loss;
   ParallelSection parallel;
   PreferenceConfig dpo;
+  CaptureSection capture;
   LoraConfig lora;
   bool has_lora = false;  // the section is there
 };
@@ -160,7 +173,8 @@ void fields(V& v, RunConfig& c) {
   v("train", c.train, "how long, how much at once, what is kept");
   v("loss", c.loss, "what sft and pretrain minimise");
   v("parallel", c.parallel, "how the work is cut over ranks");
-  v("dpo", c.dpo, "what recipe dpo minimises");
+  v("dpo", c.dpo, "what recipe dpo minimises", belongs_to("recipe", {"dpo", "self_reward"}));
+  v("capture", c.capture, "what lathe capture keeps of the model", belongs_to("recipe", {"capture"}));
   v("lora", c.lora, "low-rank adapters; absent: the weights themselves are trained", may_be_absent());
 }
 
