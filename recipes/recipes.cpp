@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include "recipes/capture.h"
+#include "recipes/distill.h"
 #include "recipes/dpo.h"
 #include "recipes/language_model.h"
 #include "recipes/recipe.h"
@@ -14,6 +15,8 @@ const std::vector<Recipe>& recipes() {
       {"pretrain", "continued pre-training on plain text", false, pretrain_defaults, train_language_model},
       {"dpo", "preference optimisation: dpo, ipo, simpo, orpo, kto and others, by pairs or single answers", false, dpo_defaults,
        train_preferences},
+      {"distill", "a student learns a teacher's distributions: online, from lathe capture's shards, or on its own answers", false,
+       [](RunConfig&) {}, train_distillation},
       {"capture", "keep a teacher's likeliest tokens at every trained token, for recipe distill", false, [](RunConfig&) {},
        capture_teacher},
       {"quickstart", "a tiny chat model from scratch on a generated domain, in three minutes", true, quickstart_defaults,

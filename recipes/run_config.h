@@ -6,6 +6,7 @@
 
 #include "trainer/config.h"
 #include "trainer/lora_config.h"
+#include "trainer/objective/distill_config.h"
 #include "trainer/objective/preference_config.h"
 #include "trainer/optimizer.h"
 #include "trainer/schedule.h"
@@ -156,6 +157,7 @@ struct RunConfig {
   LossConfig loss;
   ParallelSection parallel;
   PreferenceConfig dpo;
+  DistillConfig distill;
   CaptureSection capture;
   LoraConfig lora;
   bool has_lora = false;  // the section is there
@@ -174,6 +176,7 @@ void fields(V& v, RunConfig& c) {
   v("loss", c.loss, "what sft and pretrain minimise");
   v("parallel", c.parallel, "how the work is cut over ranks");
   v("dpo", c.dpo, "what recipe dpo minimises", belongs_to("recipe", {"dpo", "self_reward"}));
+  v("distill", c.distill, "what recipe distill learns, and of whom", belongs_to("recipe", {"distill"}));
   v("capture", c.capture, "what lathe capture keeps of the model", belongs_to("recipe", {"capture"}));
   v("lora", c.lora, "low-rank adapters; absent: the weights themselves are trained", may_be_absent());
 }

@@ -10,6 +10,7 @@
 #include "parallel/sharding.h"
 #include "tests/shared.h"
 #include "tests/tiny.h"
+#include "trainer/kernels/head_loss.h"
 #include "trainer/objective/divergences.h"
 #include "trainer/objective/soft_targets.h"
 #include "trainer/safetensors.h"
@@ -222,6 +223,45 @@ TEST(Distill, TheChunkedHeadHasTheGradientsOfWholeLogits) {
   });
 }
 
+// Chunks whose gradient was not kept are done again, and it makes no difference.
+TEST(Distill, ChunksAndWhatIsKeptOfThemChangeNothing) {
+  const at::Tensor teacher = at::randn({11, 29}), hidden = at::randn({11, 6}),
+                   weight = at::randn({29, 6}), upstream = at::rand({11});
+  std::vector<at::Tensor> losses, hidden_grads, weight_grads;
+  for (const auto& [rows, keep] : std::vector<std::pair<int64_t, int64_t>>{
+           {512, 1 << 20}, {3, 1 << 20}, {3, 0}, {4, 29 * 4 * 5}}) {
+    Parameter head{
+        .name = "w", .value = weight.clone().requires_grad_(), .grad = at::zeros({29, 6})};
+    const at::Tensor x = hidden.clone().requires_grad_();
+    int64_t forward = 0, again = 0;
+    const at::Tensor loss =
+        head_losses(x, head,
+                    [&](const at::Tensor& logits, const ChunkRequest& request) {
+                      EXPECT_LE(logits.size(0), rows);
+                      (request.is_again ? again : forward) += logits.size(0);
+                      return divergence_of_rows(
+                          logits, teacher.slice(0, request.begin, request.begin + logits.size(0)),
+                          with("reverse_kl"), request.with_gradient);
+                    },
+                    {.chunk_rows = rows, .keep_bytes = keep, .softcap = 3});
+    (loss * upstream).sum().backward();
+    EXPECT_EQ(forward, 11);
+    EXPECT_EQ(again, keep == 0 ? 11 : keep < (1 << 20) ? 7 : 0);
+    losses.push_back(loss.detach());
+    hidden_grads.push_back(x.grad());
+    weight_grads.push_back(head.grad);
+    EXPECT_LT((losses.back() - losses[0]).abs().max().item<double>(), 1e-5);
+    EXPECT_LT((hidden_grads.back() - hidden_grads[0]).abs().max().item<double>(), 1e-5);
+    EXPECT_LT((weight_grads.back() - weight_grads[0]).abs().max().item<double>(), 1e-5);
+  }
+  // And with autograd over all at once.
+  at::Tensor x = hidden.clone().requires_grad_(), w = weight.clone().requires_grad_();
+  const at::Tensor log_q = (3 * (x.matmul(w.t()) / 3).tanh()).log_softmax(1);
+  ((log_q.exp() * (log_q - teacher.log_softmax(1))).sum(1) * upstream).sum().backward();
+  EXPECT_LT((x.grad() - hidden_grads[0]).abs().max().item<double>(), 1e-5);
+  EXPECT_LT((w.grad() - weight_grads[0]).abs().max().item<double>(), 1e-5);
+}
+
 TEST(Distill, ATeacherThatAgreesHasNothingToSay) {
   on_ranks(1, [](Mesh& mesh) {
     const Batch batch = tiny_batch();
@@ -232,7 +272,8 @@ TEST(Distill, ATeacherThatAgreesHasNothingToSay) {
       DistillLoss loss(config, 37, {teacher.get()});
       const LossSum sum = loss(*student, batch);
       // alpha_beta divides a difference of powers by alpha x beta.
-      EXPECT_NEAR(sum.sum.item<double>(), 0, entry.name == "alpha_beta" ? 1e-3 : 1e-5) << entry.name;
+      EXPECT_NEAR(sum.sum.item<double>(), 0, entry.name == "alpha_beta" ? 1e-3 : 1e-5)
+          << entry.name;
       sum.sum.backward();
       const MetricRow row = loss.take_metrics(mesh.dp(), false);
       EXPECT_EQ(row[2].first, "teacher_agreement");
