@@ -5,6 +5,7 @@
 #include "recipes/dpo.h"
 #include "recipes/language_model.h"
 #include "recipes/recipe.h"
+#include "recipes/reward.h"
 #include "trainer/nearest.h"
 
 namespace lathe {
@@ -19,6 +20,8 @@ const std::vector<Recipe>& recipes() {
        [](RunConfig&) {}, train_distillation},
       {"capture", "keep a teacher's likeliest tokens at every trained token, for recipe distill", false, [](RunConfig&) {},
        capture_teacher},
+      {"reward", "a reward model from pairs: a score in the place of the vocabulary head (Bradley-Terry)", false, reward_defaults,
+       train_reward},
       {"quickstart", "a tiny chat model from scratch on a generated domain, in three minutes", true, quickstart_defaults,
        run_quickstart},
   };

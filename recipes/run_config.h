@@ -8,6 +8,7 @@
 #include "trainer/lora_config.h"
 #include "trainer/objective/distill_config.h"
 #include "trainer/objective/preference_config.h"
+#include "trainer/objective/reward.h"
 #include "trainer/optimizer.h"
 #include "trainer/schedule.h"
 #include "trainer/trainer.h"
@@ -159,6 +160,7 @@ struct RunConfig {
   PreferenceConfig dpo;
   DistillConfig distill;
   CaptureSection capture;
+  RewardConfig reward;
   LoraConfig lora;
   bool has_lora = false;  // the section is there
 };
@@ -178,6 +180,7 @@ void fields(V& v, RunConfig& c) {
   v("dpo", c.dpo, "what recipe dpo minimises", belongs_to("recipe", {"dpo", "self_reward"}));
   v("distill", c.distill, "what recipe distill learns, and of whom", belongs_to("recipe", {"distill"}));
   v("capture", c.capture, "what lathe capture keeps of the model", belongs_to("recipe", {"capture"}));
+  v("reward", c.reward, "what recipe reward minimises", belongs_to("recipe", {"reward"}));
   v("lora", c.lora, "low-rank adapters; absent: the weights themselves are trained", may_be_absent());
 }
 

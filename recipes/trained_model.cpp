@@ -26,7 +26,11 @@ Checkpointing checkpointing_of(const std::string& name) {
 }  // namespace
 
 TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh) {
-  TrainedModel trained{.model = make_or_load_model(config, mesh.device()),
+  return make_trained_model(config, mesh, make_or_load_model(config, mesh.device()));
+}
+
+TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh, std::unique_ptr<Model> model) {
+  TrainedModel trained{.model = std::move(model),
                        .lora = std::nullopt,
                        .base = config.model.model_name_or_path};
   trained.model->set_checkpointing(checkpointing_of(config.train.gradient_checkpointing));

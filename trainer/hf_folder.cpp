@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "trainer/hf_weights.h"
@@ -45,14 +46,18 @@ std::string shape_text(at::IntArrayRef sizes) {
 }
 
 // Every disagreement at once: a user who renames tensors one error at a time is a user lost.
-void check_tensors(const WeightFiles& files, Model& model, const std::string& folder) {
+void check_tensors(const WeightFiles& files, Model& model, const std::string& folder,
+                   const std::vector<std::string>& optional) {
+  const auto is_optional = [&](const std::string& name) {
+    return std::find(optional.begin(), optional.end(), name) != optional.end();
+  };
   std::vector<std::string> missing, extra, wrong;
   std::map<std::string, const Parameter*> parameters;
   for (const Parameter* parameter : model.parameters())
     parameters.emplace(name_in(files, parameter->name), parameter);
   for (const auto& [name, parameter] : parameters) {
     if (!files.contains(name)) {
-      missing.push_back(name);
+      if (!is_optional(name)) missing.push_back(name);
       continue;
     }
     const TensorEntry& entry = files.entry(name);
@@ -64,7 +69,8 @@ void check_tensors(const WeightFiles& files, Model& model, const std::string& fo
     }
   }
   for (const std::string& name : files.names()) {
-    if (parameters.count(name) == 0 && !is_tolerated(name, model.config())) extra.push_back(name);
+    if (parameters.count(name) == 0 && !is_tolerated(name, model.config()) && !is_optional(name))
+      extra.push_back(name);
   }
   if (missing.empty() && extra.empty() && wrong.empty()) return;
   std::string message = folder + ": the weights do not fit config.json (model_type " +
@@ -91,6 +97,16 @@ void check_total(const WeightFiles& files, const ModelConfig& config, const std:
   }
 }
 
+void fill(Model& model, const WeightFiles& files, const std::string& folder,
+          const std::vector<std::string>& optional) {
+  check_tensors(files, model, folder, optional);
+  const at::NoGradGuard no_grad;
+  for (Parameter* parameter : model.parameters()) {
+    const std::string name = name_in(files, parameter->name);
+    if (files.contains(name)) parameter->value.copy_(files.tensor(name));
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<Model> load_model(const std::string& folder, at::ScalarType dtype,
@@ -99,11 +115,14 @@ std::unique_ptr<Model> load_model(const std::string& folder, at::ScalarType dtyp
   const WeightFiles files(folder);
   check_total(files, config, folder);
   std::unique_ptr<Model> model = make_model(config, dtype, device);
-  check_tensors(files, *model, folder);
-  const at::NoGradGuard no_grad;
-  for (Parameter* parameter : model->parameters())
-    parameter->value.copy_(files.tensor(name_in(files, parameter->name)));
+  fill(*model, files, folder, {});
   return model;
+}
+
+void load_weights(Model& model, const std::string& folder,
+                  const std::vector<std::string>& optional) {
+  const WeightFiles files(folder);
+  fill(model, files, folder, optional);
 }
 
 }  // namespace lathe
