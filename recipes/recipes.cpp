@@ -6,6 +6,7 @@
 #include "recipes/language_model.h"
 #include "recipes/recipe.h"
 #include "recipes/reward.h"
+#include "recipes/self_reward.h"
 #include "trainer/nearest.h"
 
 namespace lathe {
@@ -22,6 +23,8 @@ const std::vector<Recipe>& recipes() {
        capture_teacher},
       {"reward", "a reward model from pairs: a score in the place of the vocabulary head (Bradley-Terry)", false, reward_defaults,
        train_reward},
+      {"self_reward", "a model answers, its answers are scored, the next model prefers the better ones; several times", false,
+       self_reward_defaults, train_on_own_answers},
       {"quickstart", "a tiny chat model from scratch on a generated domain, in three minutes", true, quickstart_defaults,
        run_quickstart},
   };

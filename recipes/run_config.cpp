@@ -89,7 +89,7 @@ std::string fingerprint(RunConfig config) {
                      "data.eval",         "data.exact_match", "data.cache_dir", "data.dataset_dir", "data.prefetch",
                      "train.per_device_train_batch_size", "train.gradient_accumulation_steps", "train.global_batch_size"};
   if (!config.has_lora) writer.left_out.insert("lora");
-  for (const char* section : {"dpo", "distill", "capture", "reward"}) {
+  for (const char* section : {"dpo", "distill", "capture", "reward", "self_reward"}) {
     const bool borrowed = section == std::string("dpo") && config.recipe == "self_reward";
     if (config.recipe != section && !borrowed) writer.left_out.insert(section);
   }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "recipes/self_reward_config.h"
 #include "trainer/config.h"
 #include "trainer/lora_config.h"
 #include "trainer/objective/distill_config.h"
@@ -161,6 +162,7 @@ struct RunConfig {
   DistillConfig distill;
   CaptureSection capture;
   RewardConfig reward;
+  SelfRewardConfig self_reward;
   LoraConfig lora;
   bool has_lora = false;  // the section is there
 };
@@ -181,6 +183,7 @@ void fields(V& v, RunConfig& c) {
   v("distill", c.distill, "what recipe distill learns, and of whom", belongs_to("recipe", {"distill"}));
   v("capture", c.capture, "what lathe capture keeps of the model", belongs_to("recipe", {"capture"}));
   v("reward", c.reward, "what recipe reward minimises", belongs_to("recipe", {"reward"}));
+  v("self_reward", c.self_reward, "how recipe self_reward makes its pairs", belongs_to("recipe", {"self_reward"}));
   v("lora", c.lora, "low-rank adapters; absent: the weights themselves are trained", may_be_absent());
 }
 
