@@ -42,7 +42,8 @@ bool known(std::string_view name) {
 int unknown_verb(const std::string& name) {
   std::vector<std::string> names;
   for (const VerbText& verb : kVerbs) names.push_back(verb.name);
-  fmt::print(stderr, "lathe: unknown verb `{}`; did you mean `{}`? lathe --help lists all\n", name, nearest(name, names));
+  const std::string near = nearest(name, names);
+  fmt::print(stderr, "lathe: unknown verb `{}`{}; lathe --help lists all\n", name, near.empty() ? "" : "; did you mean `" + near + "`?");
   return kUsage;
 }
 

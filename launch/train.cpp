@@ -5,54 +5,22 @@
 #include <atomic>
 #include <optional>
 
+#include "data/shards/hash.h"
 #include "launch/arguments.h"
 #include "launch/exit_codes.h"
 #include "launch/fatal.h"
+#include "launch/ranks.h"
 #include "launch/run_files.h"
 #include "launch/run_folder.h"
 #include "launch/run_recipe.h"
 #include "launch/run_verb.h"
 #include "launch/signals.h"
 #include "parallel/mpi_group.h"
-#include "parallel/world.h"
 #include "recipes/recipe.h"
 #include "trainer/agree.h"
 
 namespace lathe {
 namespace {
-
-WorldOptions world_options(const ParallelSection& parallel, int launched) {
-  WorldOptions options;
-  options.backend = parallel.backend != "auto" ? parallel.backend : launched > 0 ? "mpi" : "local";
-  options.ranks = static_cast<int>(parallel.ranks);
-  options.threads_per_rank = static_cast<int>(parallel.threads_per_rank);
-  return options;
-}
-
-void check_launch(const ParallelSection& parallel, int launched) {
-  if (launched > 1 && parallel.backend == "local") {
-    throw Coded(kLaunchMismatch, fmt::format("a launcher started {} processes but parallel.backend is local: each would train "
-                                             "alone; use parallel.backend=auto, or start one process with parallel.ranks={}",
-                                             launched, launched));
-  }
-  if (launched > 0 && parallel.ranks > 1) {
-    throw Coded(kUsage, "parallel.ranks makes threads of one process and does not go with mpirun; leave it out");
-  }
-}
-
-// MPI from the first rank to the last message; ends the whole world when this process fails, so that no peer hangs.
-class MpiSession {
- public:
-  explicit MpiSession(bool wanted) : wanted_(wanted) {
-    if (wanted_) mpi_start();
-  }
-  ~MpiSession() {
-    if (wanted_) mpi_stop();
-  }
-
- private:
-  bool wanted_;
-};
 
 int train(const RunRequest& request, bool is_first_rank, int launched, const std::atomic<bool>& stop_requested) {
   const WorldOptions options = world_options(request.config.parallel, launched);
@@ -66,9 +34,11 @@ int train(const RunRequest& request, bool is_first_rank, int launched, const std
     folder->write("config.yaml", request.resolved.dump);
   }
   const Recipe& recipe = find_recipe(request.config.recipe);
+  const std::string identity = rank_identity(hex16(hash_bytes(request.fingerprint)));
   std::atomic<int> code = kDone;
   try {
     run_world(options, [&](std::unique_ptr<Group> world) {
+      check_ranks(*world, launched, identity);
       const int result = recipe.run({.config = request.config,
                                      .world = std::move(world),
                                      .fingerprint = request.fingerprint,

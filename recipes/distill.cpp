@@ -141,7 +141,9 @@ int train_distillation(RunContext run) {
   say_trained(trained, metrics);
   const ChatFormat format(tokenizer, config.data.chat_template);
   record_chat_template(config, format, train, mesh);
-  say_end_of_turn(format, train, tokenizer, student, metrics);
+  const std::vector<int64_t> stop_ids =
+      stop_ids_of(config.model.model_name_or_path, student.config());
+  say_end_of_turn(format, train, tokenizer, stop_ids, metrics);
 
   Teacher teacher = make_teacher(config, trained, tokenizer, mesh, metrics);
   const int64_t vocabulary = shared_vocabulary(tokenizer, student, teacher);
@@ -155,7 +157,7 @@ int train_distillation(RunContext run) {
                        .sets = open_sets(config, train, metrics),
                        .seed = static_cast<uint64_t>(config.seed),
                        .max_length = config.data.max_length,
-                       .stop_ids = stop_ids_of(config.model.model_name_or_path, student.config())};
+                       .stop_ids = stop_ids};
   const auto take_metrics = [&](bool evaluation) {
     MetricRow row = loss.take_metrics(mesh.dp(), evaluation);
     if (!evaluation && config.distill.lmbda > 0)
@@ -177,7 +179,7 @@ int train_distillation(RunContext run) {
        .take_metrics = take_metrics},
       trainer_options(run, student, mesh));
   const auto answers = [&] {
-    return exact_match(student, tokenizer, config.data.exact_match, format, mesh);
+    return exact_match(student, tokenizer, config.data.exact_match, format, stop_ids, mesh);
   };
   const ExactMatch before = config.data.exact_match.empty() ? ExactMatch{} : answers();
   if (trainer.run() == Trainer::End::kStopped) return 75;

@@ -40,7 +40,7 @@ std::string answer_text(const Tokenizer& tokenizer, const GenerateResult& result
 }  // namespace
 
 ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::string& path, const ChatFormat& format,
-                       Mesh& mesh) {
+                       const std::vector<int64_t>& stop_ids, Mesh& mesh) {
   const std::vector<Item> items = read_items(path);
   std::vector<GenerateRequest> requests;
   std::vector<const Item*> mine;
@@ -49,7 +49,7 @@ ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::stri
     const std::vector<int32_t> ids = tokenizer.encode(rendered.text, /*add_special_tokens=*/false);
     GenerateRequest request{.prompt = {ids.begin(), ids.end()}, .options = {}};
     request.options.max_new_tokens = 8 + 2 * std::ssize(tokenizer.encode(items[i].expected, false));
-    request.options.stop_ids = model.config().eos_token_id;
+    request.options.stop_ids = stop_ids;
     requests.push_back(std::move(request));
     mine.push_back(&items[i]);
   }

@@ -21,9 +21,9 @@ struct ExactMatch {
   double percent() const { return total == 0 ? 0 : 100.0 * static_cast<double>(right) / static_cast<double>(total); }
 };
 
-// path: conversations or questions and answers, each ending with an assistant turn, which is the expected answer. Ranks share the work;
+// stop_ids: what ends an answer. path: conversations or questions and answers, each ending with an assistant turn, which is the expected answer. Ranks share the work;
 // every rank gets the same counts, rank 0 the samples.
 ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::string& path, const ChatFormat& format,
-                       Mesh& mesh);
+                       const std::vector<int64_t>& stop_ids, Mesh& mesh);
 
 }  // namespace lathe

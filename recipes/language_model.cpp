@@ -6,9 +6,11 @@
 #include "recipes/run_words.h"
 #include "recipes/samples.h"
 #include "recipes/trained_model.h"
+#include "trainer/generate/generation_config.h"
 #include "trainer/trainer.h"
 
 namespace lathe {
+
 int train_language_model(RunContext run) {
   const RunConfig& config = run.config;
   Mesh mesh(std::move(run.world), mesh_shape(config.parallel));
@@ -34,10 +36,11 @@ int train_language_model(RunContext run) {
   say_trained(trained, metrics);
   const ChatFormat format(tokenizer, config.data.chat_template);
   record_chat_template(config, format, train, mesh);
-  say_end_of_turn(format, train, tokenizer, *model, metrics);
+  const std::vector<int64_t> stop_ids = stop_ids_of(config.model.model_name_or_path, model->config());
+  say_end_of_turn(format, train, tokenizer, stop_ids, metrics);
 
   std::optional<Samples> samples;
-  if (config.train.sample_steps > 0) samples.emplace(eval.empty() ? train : eval, config.train.num_samples, tokenizer);
+  if (config.train.sample_steps > 0) samples.emplace(eval.empty() ? train : eval, config.train.num_samples, tokenizer, stop_ids);
   Trainer trainer({.mesh = mesh,
                    .model = *model,
                    .objective = token_loss(config.loss),
@@ -50,7 +53,7 @@ int train_language_model(RunContext run) {
                    .show_samples = [&](int64_t step) { samples->show(*model, step, config.output_dir, mesh, metrics); }},
                   trainer_options(run, *model, mesh));
   const auto answers = [&] {
-    return exact_match(*model, tokenizer, config.data.exact_match, format, mesh);
+    return exact_match(*model, tokenizer, config.data.exact_match, format, stop_ids, mesh);
   };
   const ExactMatch before = config.data.exact_match.empty() ? ExactMatch{} : answers();
   if (trainer.run() == Trainer::End::kStopped) return 75;

@@ -29,7 +29,14 @@ std::string host_name() {
 
 std::string now() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr))); }
 
-// Of the file that this code was loaded from.
+void write(const std::string& output_dir, const json& value) {
+  std::ofstream out(path_of(output_dir));
+  out << value.dump(2) << '\n';
+  if (!out.flush()) throw std::runtime_error("can not write " + path_of(output_dir));
+}
+
+}  // namespace
+
 std::string program_hash() {
   Dl_info info = {};
   if (dladdr(reinterpret_cast<const void*>(&read_run_record), &info) == 0) return "";
@@ -40,14 +47,6 @@ std::string program_hash() {
     return "";
   }
 }
-
-void write(const std::string& output_dir, const json& value) {
-  std::ofstream out(path_of(output_dir));
-  out << value.dump(2) << '\n';
-  if (!out.flush()) throw std::runtime_error("can not write " + path_of(output_dir));
-}
-
-}  // namespace
 
 void write_run_record(const std::string& output_dir, const RunRecord& record) {
   json data = json::array();

@@ -25,6 +25,9 @@ struct RunRecord {
   std::vector<Data> data = {};
 };
 
+// xxh64 of the file that this program's code lies in, 16 hex digits; "" where it can not be read.
+std::string program_hash();
+
 // Adds what this program and machine are: versions, the program's own hash, host, threads, time.
 void write_run_record(const std::string& output_dir, const RunRecord& record);
 // Adds what the run came to: tokens, seconds, and its cost at price_per_hour where that is not 0.

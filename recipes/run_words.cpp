@@ -52,12 +52,11 @@ void say_first_example(const Datasets& train, const Tokenizer& tokenizer, Metric
 }
 
 void say_end_of_turn(const ChatFormat& format, const Datasets& train, const Tokenizer& tokenizer,
-                     Model& model, Metrics& metrics) {
+                     const std::vector<int64_t>& stop_ids, Metrics& metrics) {
   const bool chats = std::any_of(train.begin(), train.end(), [](const auto& d) {
     return !d->manifest().template_hash.empty();
   });
-  const std::string note =
-      chats ? end_of_turn_note(format, tokenizer, model.config().eos_token_id) : "";
+  const std::string note = chats ? end_of_turn_note(format, tokenizer, stop_ids) : "";
   if (!note.empty()) metrics.note(note);
 }
 

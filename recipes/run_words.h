@@ -16,7 +16,7 @@ void say_start(const RunConfig& config, Model& model, const Loader& loader, Mesh
 void say_first_example(const Datasets& train, const Tokenizer& tokenizer, Metrics& metrics);
 // Conversations in the data: will the model stop where its turns end?
 void say_end_of_turn(const ChatFormat& format, const Datasets& train, const Tokenizer& tokenizer,
-                     Model& model, Metrics& metrics);
+                     const std::vector<int64_t>& stop_ids, Metrics& metrics);
 void say_match(const ExactMatch& before, const ExactMatch& after, Metrics& metrics);
 
 }  // namespace lathe

@@ -28,7 +28,8 @@ size_t prompt_size(const std::vector<uint8_t>& mask) {
 
 }  // namespace
 
-Samples::Samples(const Datasets& datasets, int64_t count, const Tokenizer& tokenizer) : tokenizer_(tokenizer) {
+Samples::Samples(const Datasets& datasets, int64_t count, const Tokenizer& tokenizer, std::vector<int64_t> stop_ids)
+    : tokenizer_(tokenizer), stop_ids_(std::move(stop_ids)) {
   for (const auto& dataset : datasets) {
     for (int64_t d = 0; d < dataset->documents() && std::ssize(prompts_) < count; ++d) {
       const Dataset::Place place = dataset->place(d);
@@ -49,7 +50,7 @@ void Samples::show(Model& model, int64_t step, const std::string& output_dir, Me
   for (const Prompt& prompt : prompts_) {
     GenerateRequest request{.prompt = prompt.ids, .options = {}};
     request.options.max_new_tokens = kNewTokens;
-    request.options.stop_ids = model.config().eos_token_id;
+    request.options.stop_ids = stop_ids_;
     requests.push_back(std::move(request));
   }
   const std::vector<GenerateResult> results = generate(model, requests);

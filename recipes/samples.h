@@ -17,7 +17,7 @@ class Samples {
  public:
   // The first `count` documents; a prompt ends where the first trained token begins, or after 16 tokens of a document
   // that is trained from its start.
-  Samples(const Datasets& datasets, int64_t count, const Tokenizer& tokenizer);
+  Samples(const Datasets& datasets, int64_t count, const Tokenizer& tokenizer, std::vector<int64_t> stop_ids);
 
   // Collective: every rank generates, rank 0 writes into output_dir.
   void show(Model& model, int64_t step, const std::string& output_dir, Mesh& mesh, Metrics& metrics) const;
@@ -28,6 +28,7 @@ class Samples {
     std::string text;
   };
   const Tokenizer& tokenizer_;
+  std::vector<int64_t> stop_ids_;
   std::vector<Prompt> prompts_;
 };
 

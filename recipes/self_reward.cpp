@@ -18,6 +18,7 @@
 #include "recipes/self_reward_stages.h"
 #include "recipes/stage.h"
 #include "trainer/agree.h"
+#include "trainer/generate/generation_config.h"
 #include "trainer/hf_folder.h"
 
 namespace lathe {
@@ -164,7 +165,8 @@ class Iteration {
         const auto percent = [&](const std::string& folder) {
           const auto model =
               load_model(folder, compute_dtype(config.model.dtype, mesh.device()), mesh.device());
-          return exact_match(*model, tokenizer_, config.data.exact_match, context_.format, mesh)
+          return exact_match(*model, tokenizer_, config.data.exact_match, context_.format,
+                             stop_ids_of(folder, model->config()), mesh)
               .percent();
         };
         facts["exact_match_before"] = percent(context_.model_folder);

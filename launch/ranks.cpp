@@ -1,0 +1,81 @@
+#include "launch/ranks.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <torch/version.h>
+
+#include <set>
+#include <sstream>
+
+#include "launch/exit_codes.h"
+#include "launch/fatal.h"
+#include "parallel/mpi_group.h"
+#include "recipes/run_record.h"
+#include "trainer/agree.h"
+
+namespace lathe {
+namespace {
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::istringstream in(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+}  // namespace
+
+WorldOptions world_options(const ParallelSection& parallel, int launched) {
+  WorldOptions options;
+  options.backend = parallel.backend != "auto" ? parallel.backend : launched > 0 ? "mpi" : "local";
+  options.ranks = static_cast<int>(parallel.ranks);
+  options.threads_per_rank = static_cast<int>(parallel.threads_per_rank);
+  return options;
+}
+
+void check_launch(const ParallelSection& parallel, int launched) {
+  if (launched > 1 && parallel.backend == "local") {
+    throw Coded(kLaunchMismatch, fmt::format("a launcher started {} processes but parallel.backend is local: each would train "
+                                             "alone; use parallel.backend=auto, or start one process with parallel.ranks={}",
+                                             launched, launched));
+  }
+  if (launched > 0 && parallel.ranks > 1) {
+    throw Coded(kUsage, "parallel.ranks makes threads of one process and does not go with mpirun; leave it out");
+  }
+}
+
+MpiSession::MpiSession(bool wanted) : wanted_(wanted) {
+  if (wanted_) mpi_start();
+}
+
+MpiSession::~MpiSession() {
+  if (wanted_) mpi_stop();
+}
+
+std::string rank_identity(const std::string& config_hash) {
+  return fmt::format("program={}\nlibtorch={}\nmpi={}\nconfig={}\n", program_hash(), TORCH_VERSION, mpi_version(), config_hash);
+}
+
+void check_ranks(Group& world, int launched, const std::string& identity) {
+  if (launched > 1 && world.size() != launched) {
+    throw Coded(kLaunchMismatch,
+                fmt::format("the launcher started {} processes, but this program's MPI ({}) sees {}: launcher and library are not "
+                            "of one MPI; start with the mpirun of that library, or with srun --mpi=pmix",
+                            launched, mpi_version(), world.size()));
+  }
+  const std::vector<std::string> identities = gather_bytes(world, identity);
+  const std::vector<std::string> first = lines_of(identities[0]);
+  std::set<std::string> differences;
+  for (int rank = 1; rank < world.size(); ++rank) {
+    const std::vector<std::string> lines = lines_of(identities[static_cast<size_t>(rank)]);
+    for (size_t i = 0; i < first.size() && i < lines.size(); ++i) {
+      if (lines[i] != first[i]) differences.insert(fmt::format("rank {} has {}, rank 0 {}", rank, lines[i], first[i]));
+    }
+  }
+  if (differences.empty()) return;
+  throw Coded(kLaunchMismatch, fmt::format("the ranks do not belong together: {}; give all of them the same build, config and "
+                                           "overrides",
+                                           fmt::join(differences, "; ")));
+}
+
+}  // namespace lathe
