@@ -291,7 +291,7 @@ std::string capture_folder(const RunConfig& config, size_t source) {
 int capture_teacher(RunContext run) {
   const RunConfig& config = run.config;
   Mesh mesh(std::move(run.world), mesh_shape(config.parallel));
-  Metrics metrics("", run.console && mesh.world().rank() == 0);
+  Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "", run.console);
   const Tokenizer tokenizer(tokenizer_folder(config.model));
   const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh,
                                        metrics, &run.stop_requested);

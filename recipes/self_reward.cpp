@@ -228,7 +228,7 @@ int train_on_own_answers(RunContext run) {
         "start: "
         "leave lora and model.from_scratch out");
   }
-  Metrics metrics("", run.console && run.world->rank() == 0);
+  Metrics metrics(run.world->rank() == 0 ? config.output_dir : "", run.console);
   const std::string tokenizer_path = tokenizer_folder(config.model);
   const Tokenizer tokenizer(tokenizer_path);
   const ChatFormat format(tokenizer, config.data.chat_template);
