@@ -33,6 +33,12 @@ RunRequest read_run(const std::string& path, const std::vector<std::string>& ove
   });
   std::string& model = request.config.model.model_name_or_path;
   if (!model.empty()) model = resolve_model_folder(model, user_hub_folder());
+  // Only launch/ knows where the user's models lie.
+  std::string& teacher = request.config.distill.teacher_model_name_or_path;
+  if (request.config.recipe == "distill" && !teacher.empty() && teacher != "self")
+    teacher = resolve_model_folder(teacher, user_hub_folder());
+  std::string& scorer = request.config.self_reward.reward_model_name_or_path;
+  if (request.config.recipe == "self_reward" && !scorer.empty()) scorer = resolve_model_folder(scorer, user_hub_folder());
   for (std::string& note : resolve_sources(request.config.data)) request.resolved.notes.push_back(std::move(note));
   request.fingerprint = fingerprint(request.config);
   return request;

@@ -12,6 +12,7 @@
 #include "launch/ranks.h"
 #include "launch/run_files.h"
 #include "launch/run_folder.h"
+#include "launch/run_recipe.h"
 #include "launch/run_verb.h"
 #include "launch/signals.h"
 #include "parallel/mpi_group.h"
@@ -72,6 +73,10 @@ int train_verb(int argc, char** argv) {
     overrides.insert(overrides.begin(), config_path);
     config_path.clear();
   }
+  return run_recipe(config_path, overrides);
+}
+
+int run_recipe(const std::string& config_path, const std::vector<std::string>& overrides) {
   const std::atomic<bool>& stop_requested = stop_on_signals();
   int rank = 0;
   const int launched = launched_ranks(&rank);

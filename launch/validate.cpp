@@ -5,6 +5,7 @@
 
 #include "data/corpus/corpus.h"
 #include "data/shards/dataset.h"
+#include "data/shards/teacher_set.h"
 #include "data/tokenize/chat_format.h"
 #include "data/tokenize/tokenizer.h"
 #include "launch/arguments.h"
@@ -13,6 +14,7 @@
 #include "launch/run_verb.h"
 #include "recipes/parts.h"
 #include "recipes/recipe.h"
+#include "trainer/hf_folder.h"
 #include "trainer/model_config.h"
 #include "trainer/token_ids.h"
 
@@ -38,6 +40,20 @@ void check_model(const RunConfig& config) {
   say("template", format.name());
   if (const std::string note = end_of_turn_note(format, tokenizer, model.eos_token_id); !note.empty()) fmt::print("    {}\n", note);
   say("tokenizer", fmt::format("{} ids, hash {}", tokenizer.vocab_size(), tokenizer.hash()));
+}
+
+// Whoever teaches recipe distill.
+void check_teacher(const RunConfig& config) {
+  const DistillConfig& distill = config.distill;
+  for (const std::string& folder : distill.teacher_shards) {
+    const TeacherInfo info = read_teacher_manifest(folder).info;
+    say("teacher", fmt::format("{}: rows of {} tokens, tokenizer {}", folder, info.k, info.tokenizer_hash));
+  }
+  if (distill.teacher_model_name_or_path.empty() || distill.teacher_model_name_or_path == "self") return;
+  const std::string folder = resolve_model_folder(distill.teacher_model_name_or_path, user_hub_folder());
+  const ModelConfig teacher = read_model_config(folder);
+  say("teacher", fmt::format("{}: {}, {} layers of {}, vocabulary {}", folder, teacher.model_type, teacher.num_hidden_layers,
+                             teacher.hidden_size, teacher.vocab_size));
 }
 
 void check_source(const RunConfig& config, const DataSource& source, const std::string& split) {
@@ -69,6 +85,7 @@ int validate_verb(int argc, char** argv) {
   mesh_shape(request.config.parallel);
   if (!find_recipe(request.config.recipe).makes_its_data) {
     check_model(request.config);
+    if (request.config.recipe == "distill") check_teacher(request.config);
     for (const DataSource& source : request.config.data.train) check_source(request.config, source, "data.train");
     for (const DataSource& source : request.config.data.eval) check_source(request.config, source, "data.eval");
   }

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "recipes/moving_reference.h"
 #include "recipes/parts.h"
 #include "recipes/preference_batches.h"
 #include "recipes/run_frame.h"
@@ -15,30 +16,6 @@
 
 namespace lathe {
 namespace {
-
-void check_data(const Datasets& datasets, bool unpaired) {
-  const std::string column = unpaired ? "answer" : "chosen";
-  for (const auto& dataset : datasets) {
-    for (const auto& shard : dataset->shards()) {
-      const auto columns = shard->columns();
-      if (std::find(columns.begin(), columns.end(), column) != columns.end()) continue;
-      throw std::invalid_argument(fmt::format(
-          "{}: holds the column {}, but dpo.loss_type asks for {}; see shape: preference and shape: unpaired",
-          dataset->folder(), columns.empty() ? "-" : columns[0],
-          unpaired ? "single answers with a label" : "pairs of a chosen and a rejected answer"));
-    }
-  }
-}
-
-LoaderOptions preference_options(LoaderOptions options, const PreferenceLoss& loss) {
-  options.packing = Packing::kOff;
-  options.columns = {"chosen", "rejected"};
-  if (!loss.is_unpaired()) return options;
-  options.columns = {"answer"};
-  options.label = "label";
-  options.mismatched = loss.needs_kl();
-  return options;
-}
 
 int64_t items_of(const Datasets& datasets) {
   int64_t items = 0;
@@ -81,6 +58,7 @@ void check_start(PreferenceLoss& loss, PreferenceSource& source, bool narrow, Me
 // The reference as a table made beforehand, or as a second model.
 struct Reference {
   std::unique_ptr<Model> model;
+  Lora* adapters = nullptr;  // the policy's: with them off, it is the reference
   std::unique_ptr<ReferenceLogProbs> train, eval;
 };
 
@@ -101,17 +79,26 @@ std::unique_ptr<Model> load_reference(const RunConfig& config, Mesh& mesh) {
 }
 
 Reference make_reference(const RunConfig& config, const PreferenceLoss& loss, const std::string& cache_dir,
-                         const Datasets& train, const Datasets& eval, Loader& loader, Loader* eval_loader, Model& policy,
+                         const Datasets& train, const Datasets& eval, Loader& loader, Loader* eval_loader, TrainedModel& policy,
                          Mesh& mesh, Metrics& metrics) {
   Reference reference;
   if (!loss.needs_reference()) return reference;
   // Mismatched answers are others in every epoch, and LD-DPO's sums are not those that are kept.
   const bool table = config.dpo.precompute_ref_log_probs && !loss.needs_kl() && config.dpo.ld_alpha == 1 &&
-                     !config.model.from_scratch;
+                     !config.model.from_scratch && !config.dpo.sync_ref_model;
   const bool other = !config.dpo.ref_model_name_or_path.empty();
+  if (!table && !other && policy.lora) {
+    if (config.dpo.sync_ref_model) {
+      throw std::invalid_argument(
+          "dpo.sync_ref_model does not go with lora: the reference is the model with its adapters off, which can not follow");
+    }
+    reference.adapters = &*policy.lora;
+    metrics.note("reference: the model with its adapters off");
+    return reference;
+  }
   if (!table || other) reference.model = load_reference(config, mesh);
   if (!table) return reference;
-  Model& model = other ? *reference.model : policy;
+  Model& model = other ? *reference.model : *policy.model;
   const std::string folder = other ? resolve_model_folder(config.dpo.ref_model_name_or_path) : config.model.model_name_or_path;
   const auto make = [&](const Datasets& data, Loader& rows, int64_t steps) {
     const std::string path =
@@ -144,19 +131,19 @@ int train_preferences(RunContext run) {
   const Tokenizer tokenizer(tokenizer_path);
   const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
   const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
-  check_data(train, loss.is_unpaired());
-  check_data(eval, loss.is_unpaired());
-  Loader loader(train, source_weights(config.data.train), preference_options(loader_options(config, mesh), loss));
+  check_preference_data(train, loss.is_unpaired());
+  check_preference_data(eval, loss.is_unpaired());
+  Loader loader(train, source_weights(config.data.train), preference_options(loader_options(config, mesh), loss.is_unpaired(), loss.needs_kl()));
   std::unique_ptr<Loader> eval_loader;
   if (!eval.empty()) {
     eval_loader = std::make_unique<Loader>(eval, source_weights(config.data.eval),
-                                           preference_options(eval_loader_options(config, mesh), loss));
+                                           preference_options(eval_loader_options(config, mesh), loss.is_unpaired(), loss.needs_kl()));
   }
 
   TrainedModel trained = make_trained_model(config, mesh);
   Model& policy = *trained.model;
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
+  std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
   record_run(run, tokenizer_path, tokenizer, train, mesh);
   record_chat_template(config, ChatFormat(tokenizer, config.data.chat_template), train, mesh);
   const PackingReport report = loader.report();
@@ -165,10 +152,16 @@ int train_preferences(RunContext run) {
   say_trained(trained, metrics);
 
   const Reference reference =
-      make_reference(config, loss, run.cache_dir, train, eval, loader, eval_loader.get(), policy, mesh, metrics);
-  PreferenceSource source{mesh, loader, loss, policy, reference.train.get(), reference.model.get()};
+      make_reference(config, loss, run.cache_dir, train, eval, loader, eval_loader.get(), trained, mesh, metrics);
+  PreferenceSource source{mesh, loader, loss, policy, reference.train.get(), reference.model.get(), reference.adapters};
+  if (config.dpo.sync_ref_model && reference.model) {
+    auto moving = std::make_unique<MovingReference>(std::move(optimizer), policy, *reference.model,
+                                                    config.dpo.ref_model_mixup_alpha, config.dpo.ref_model_sync_steps);
+    source.before_step = [&moved = *moving] { moved.move_if_due(); };
+    optimizer = std::move(moving);
+  }
   std::optional<PreferenceSource> eval_source;
-  if (eval_loader) eval_source.emplace(PreferenceSource{mesh, *eval_loader, loss, policy, reference.eval.get(), reference.model.get()});
+  if (eval_loader) eval_source.emplace(PreferenceSource{mesh, *eval_loader, loss, policy, reference.eval.get(), reference.model.get(), reference.adapters});
   const bool narrow = policy.parameters().front()->value.scalar_type() != at::kFloat;
   if (loss.needs_reference() && config.dpo.ref_model_name_or_path.empty()) check_start(loss, source, narrow, metrics);
 

@@ -1,5 +1,7 @@
 #include "recipes/preference_batches.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 
 namespace lathe {
@@ -17,8 +19,34 @@ int64_t chosen_tokens(const Batch& batch) {
 
 }  // namespace
 
+void check_preference_data(const Datasets& datasets, bool unpaired) {
+  const std::string column = unpaired ? "answer" : "chosen";
+  for (const auto& dataset : datasets) {
+    for (const auto& shard : dataset->shards()) {
+      const auto columns = shard->columns();
+      if (std::find(columns.begin(), columns.end(), column) != columns.end()) continue;
+      throw std::invalid_argument(fmt::format(
+          "{}: holds the column {}, but {}; see shape: preference and shape: unpaired", dataset->folder(),
+          columns.empty() ? "-" : columns[0],
+          unpaired ? "single answers with a label are asked for"
+                   : "pairs of a chosen and a rejected answer are asked for"));
+    }
+  }
+}
+
+LoaderOptions preference_options(LoaderOptions options, bool unpaired, bool mismatched) {
+  options.packing = Packing::kOff;
+  options.columns = {"chosen", "rejected"};
+  if (!unpaired) return options;
+  options.columns = {"answer"};
+  options.label = "label";
+  options.mismatched = mismatched;
+  return options;
+}
+
 std::vector<Batch> PreferenceSource::next() {
   const at::NoGradGuard no_grad;
+  if (before_step) before_step();
   std::vector<Batch> batches = loader.next();
   for (Batch& batch : batches) add_reference(batch);
   add_step(batches);
@@ -34,7 +62,15 @@ void PreferenceSource::add_reference(Batch& batch) const {
   }
   const PreferenceConfig& config = loss.config();
   batch.preferences.reference_D =
-      sequence_log_probs(*reference, batch.to(mesh.device()), config.ld_alpha).counted_D.cpu();
+      of_reference(batch.to(mesh.device()), config.ld_alpha).counted_D.cpu();
+}
+
+SequenceLogProbs PreferenceSource::of_reference(const Batch& batch, double ld_alpha) const {
+  if (adapters == nullptr) return sequence_log_probs(*reference, batch, ld_alpha);
+  adapters->set_enabled(false);
+  SequenceLogProbs result = sequence_log_probs(policy, batch, ld_alpha);
+  adapters->set_enabled(true);
+  return result;
 }
 
 // The sum of log-ratios of mismatched answers.
@@ -42,7 +78,7 @@ double PreferenceSource::kl_of(const Batch& batch) const {
   if (batch.mismatched.empty() || batch.mismatched[0].num_tokens() == 0) return 0;
   const Batch mismatched = batch.mismatched[0].to(mesh.device());
   at::Tensor sum = sequence_log_probs(policy, mismatched).sums_D.sum();
-  if (reference != nullptr) sum = sum - sequence_log_probs(*reference, mismatched).sums_D.sum();
+  if (reference != nullptr || adapters != nullptr) sum = sum - of_reference(mismatched, 1).sums_D.sum();
   return sum.item<double>();
 }
 

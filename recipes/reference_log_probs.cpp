@@ -6,33 +6,14 @@
 #include <filesystem>
 #include <limits>
 
-#include "data/shards/file.h"
 #include "data/shards/hash.h"
+#include "recipes/model_hash.h"
 #include "trainer/agree.h"
 #include "trainer/objective/preference.h"
 #include "trainer/safetensors.h"
 
 namespace lathe {
-namespace {
-
 namespace fs = std::filesystem;
-
-std::string hash_of_model(const std::string& folder) {
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string extension = entry.path().extension();
-    if (extension == ".safetensors" || entry.path().filename() == "config.json") files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
-  Hasher hasher;
-  for (const fs::path& path : files) {
-    const ReadFile file(path);
-    hasher.add(hex16(file.hash(0, file.bytes())));
-  }
-  return hex16(hasher.digest());
-}
-
-}  // namespace
 
 ReferenceLogProbs::ReferenceLogProbs(std::string path, int64_t items, int64_t documents, Mesh& mesh)
     : path_(std::move(path)), documents_(documents), mesh_(mesh) {

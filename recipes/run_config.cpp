@@ -77,6 +77,14 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
     refuse(resolved, "parallel.zero",
            "parallel.zero 3 brings weights together in every pass, but dpo makes other passes on each rank; use zero: 2");
   }
+  const bool passes_of_its_own = config.recipe == "distill" || config.recipe == "capture" || config.recipe == "reward" ||
+                                 config.recipe == "self_reward";
+  if (config.parallel.tp > 1 && passes_of_its_own) {
+    refuse(resolved, "parallel.tp", "parallel.tp is not there for recipe " + config.recipe + " yet; use dp (parallel.tp: 1)");
+  }
+  if (config.parallel.zero > 1 && passes_of_its_own) {
+    refuse(resolved, "parallel.zero", "parallel.zero above 1 is not there for recipe " + config.recipe + " yet; use zero: 1");
+  }
   if (config.parallel.zero == 3 && !config.data.exact_match.empty()) {
     refuse(resolved, "data.exact_match",
            "data.exact_match makes other passes on each rank, but parallel.zero 3 brings weights together in every pass; "
@@ -98,7 +106,10 @@ std::string fingerprint(RunConfig config) {
                      "data.eval",         "data.exact_match", "data.cache_dir", "data.dataset_dir", "data.prefetch",
                      "train.per_device_train_batch_size", "train.gradient_accumulation_steps", "train.global_batch_size"};
   if (!config.has_lora) writer.left_out.insert("lora");
-  if (config.recipe != "dpo") writer.left_out.insert("dpo");
+  for (const char* section : {"dpo", "distill", "capture", "reward", "self_reward"}) {
+    const bool borrowed = section == std::string("dpo") && config.recipe == "self_reward";
+    if (config.recipe != section && !borrowed) writer.left_out.insert(section);
+  }
   fields(writer, config);
   return writer.out;
 }

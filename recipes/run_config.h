@@ -4,9 +4,12 @@
 #include <string>
 #include <vector>
 
+#include "recipes/self_reward_config.h"
 #include "trainer/config.h"
 #include "trainer/lora_config.h"
+#include "trainer/objective/distill_config.h"
 #include "trainer/objective/preference_config.h"
+#include "trainer/objective/reward.h"
 #include "trainer/optimizer.h"
 #include "trainer/schedule.h"
 #include "trainer/trainer.h"
@@ -137,6 +140,18 @@ void fields(V& v, ParallelSection& c) {
   v("threads_per_rank", c.threads_per_rank, "threads of each rank's tensor operations; 0: cores / ranks", at_least(0));
 }
 
+struct CaptureSection {
+  int64_t top_k = 64;
+  int64_t shard_rows = 1 << 18;
+};
+
+template <class V>
+void fields(V& v, CaptureSection& c) {
+  v("top_k", c.top_k, "tokens that are kept of each distribution, with the probability of the rest", at_least(1));
+  v("shard_rows", c.shard_rows, "trained tokens of a shard, which is what a rank makes at a time and what a stop may lose",
+    at_least(1));
+}
+
 struct RunConfig {
   std::string recipe = "sft";
   std::string output_dir = "runs/run";
@@ -149,6 +164,10 @@ struct RunConfig {
   LossConfig loss;
   ParallelSection parallel;
   PreferenceConfig dpo;
+  DistillConfig distill;
+  CaptureSection capture;
+  RewardConfig reward;
+  SelfRewardConfig self_reward;
   LoraConfig lora;
   bool has_lora = false;  // the section is there
 };
@@ -165,7 +184,11 @@ void fields(V& v, RunConfig& c) {
   v("train", c.train, "how long, how much at once, what is kept");
   v("loss", c.loss, "what sft and pretrain minimise");
   v("parallel", c.parallel, "how the work is cut over ranks");
-  v("dpo", c.dpo, "what recipe dpo minimises");
+  v("dpo", c.dpo, "what recipe dpo minimises", belongs_to("recipe", {"dpo", "self_reward"}));
+  v("distill", c.distill, "what recipe distill learns, and of whom", belongs_to("recipe", {"distill"}));
+  v("capture", c.capture, "what lathe capture keeps of the model", belongs_to("recipe", {"capture"}));
+  v("reward", c.reward, "what recipe reward minimises", belongs_to("recipe", {"reward"}));
+  v("self_reward", c.self_reward, "how recipe self_reward makes its pairs", belongs_to("recipe", {"self_reward"}));
   v("lora", c.lora, "low-rank adapters; absent: the weights themselves are trained", may_be_absent());
 }
 

@@ -43,24 +43,32 @@ Checkpointing checkpointing_of(const std::string& name) {
   return name == "true" ? Checkpointing::kBlock : Checkpointing::kOff;
 }
 
-}  // namespace
-
-TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh) {
-  UnfilledModel opened = make_or_open_model(config, mesh);
-  TrainedModel trained{.model = std::move(opened.model),
-                       .lora = std::nullopt,
-                       .base = config.model.model_name_or_path};
-  fill_now_or_later(trained, opened.fill, config);
+void choose_trained(TrainedModel& trained, const RunConfig& config, Mesh& mesh) {
   trained.model->set_checkpointing(checkpointing_of(config.train.gradient_checkpointing));
   if (!config.has_lora) {
     freeze_parameters(*trained.model,
                       {.freeze = config.model.freeze,
                        .unfrozen_parameters = config.model.unfrozen_parameters,
                        .trainable_layers = config.model.freeze_trainable_layers});
-    return trained;
+    return;
   }
   trained.lora.emplace(*trained.model, config.lora, static_cast<uint64_t>(config.seed));
   if (config.lora.init_lora_weights.starts_with("pissa")) share_start(*trained.lora, mesh);
+}
+
+}  // namespace
+
+TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh) {
+  UnfilledModel opened = make_or_open_model(config, mesh);
+  TrainedModel trained{.model = std::move(opened.model), .lora = std::nullopt, .base = config.model.model_name_or_path};
+  fill_now_or_later(trained, opened.fill, config);
+  choose_trained(trained, config, mesh);
+  return trained;
+}
+
+TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh, std::unique_ptr<Model> model) {
+  TrainedModel trained{.model = std::move(model), .lora = std::nullopt, .base = config.model.model_name_or_path};
+  choose_trained(trained, config, mesh);
   return trained;
 }
 

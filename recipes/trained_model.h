@@ -34,6 +34,8 @@ struct TrainedModel {
 };
 
 TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh);
+// The same of a model that was made otherwise.
+TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh, std::unique_ptr<Model> model);
 // What is trained of it, where that is not everything.
 void say_trained(TrainedModel& trained, Metrics& metrics);
 

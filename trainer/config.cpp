@@ -116,6 +116,17 @@ class Resolver {
     return found == list_.sections.end() ? nullptr : &*found;
   }
 
+  bool is_idle(const std::string& name) const {
+    const Section* section = find_section(name);
+    return section && !list_.is_active(*section);
+  }
+
+  // Asked for, or there whether it is asked for or not.
+  bool counts(const Section& section) const {
+    if (result_.origins.contains(section.name)) return true;
+    return !section.optional && list_.is_active(section);
+  }
+
   Field* find_exact(const std::string& key) {
     const auto found = std::find_if(list_.leaves.begin(), list_.leaves.end(),
                                     [&](const Field& field) { return field.key() == key; });
@@ -132,7 +143,9 @@ class Resolver {
 
   Field* find(const Entry& entry) {
     if (Field* exact = find_exact(entry.written)) return exact;
-    const std::vector<Field*> all = find_all(entry.written);
+    std::vector<Field*> all = find_all(entry.written);
+    if (all.size() > 1) std::erase_if(all, [&](Field* field) { return is_idle(field->section); });
+    if (all.empty()) all = find_all(entry.written);
     if (all.size() > 1) {
       throw entry.source.error(entry.mark, "key " + code(entry.written) +
                                                " is in several sections; write `" + all[0]->key() +
@@ -283,7 +296,7 @@ class Resolver {
   void check_required(const std::string& name) const {
     for (const Field& field : list_.leaves) {
       const Section* section = find_section(field.section);
-      const bool asked = !section || !section->optional || result_.origins.contains(section->name);
+      const bool asked = !section || counts(*section);
       if (field.rule.required && asked && !result_.origins.contains(field.key())) {
         throw std::invalid_argument((name.empty() ? "command line" : name) + ": " + field.key() +
                                     " is missing: " + field.help);
@@ -293,8 +306,7 @@ class Resolver {
 
   void check_conflicts() const {
     for (const Section& section : list_.sections) {
-      if (!section.conflicts || (section.optional && !result_.origins.contains(section.name)))
-        continue;
+      if (!section.conflicts || !counts(section)) continue;
       for (Conflict conflict : section.conflicts()) {
         for (std::string& key : conflict.keys) {
           if (!section.name.empty()) key = section.name + "." + key;
@@ -331,6 +343,17 @@ std::string full_key(const ResolvedConfig& config, const std::string& key) {
 }
 
 }  // namespace
+
+bool FieldList::is_active(const Section& section) const {
+  if (section.owner_key.empty()) return true;
+  for (const Field& field : leaves) {
+    if (field.key() != section.owner_key) continue;
+    const std::string& value = *std::get<std::string*>(field.value);
+    return std::find(section.owners.begin(), section.owners.end(), value) != section.owners.end();
+  }
+  throw std::logic_error("config: section " + section.name + " belongs to " + section.owner_key +
+                         ", which is no key");
+}
 
 bool ResolvedConfig::given(const std::string& key) const {
   return origins.contains(full_key(*this, key));

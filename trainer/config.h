@@ -36,6 +36,10 @@ struct Rule {
       false;  // the user must give it (in a section that may be absent: if the section is given)
   bool optional =
       false;  // of a section: whether it is given at all has a meaning; ResolvedConfig::given tells
+  // Of a section: it has a meaning only where the text at the top of this name has one of these
+  // values (recipe: dpo). Else it is neither checked nor shown, unless it is given.
+  std::string owner_key = {};
+  std::vector<std::string> owners = {};
 };
 inline Rule one_of(std::initializer_list<std::string> choices) { return {.choices = choices}; }
 inline Rule at_least(double min) { return {.min = min}; }
@@ -46,6 +50,9 @@ inline Rule required(Rule rule = {}) {
   return rule;
 }
 inline Rule may_be_absent() { return {.optional = true}; }
+inline Rule belongs_to(std::string key, std::vector<std::string> values) {
+  return {.owner_key = std::move(key), .owners = std::move(values)};
+}
 
 struct Field;
 
@@ -82,6 +89,8 @@ struct Conflict {
 struct Section {
   std::string name, help;
   bool optional = false;
+  std::string owner_key = {};
+  std::vector<std::string> owners = {};
   std::function<std::vector<Conflict>()> conflicts = {};
 };
 
@@ -90,6 +99,9 @@ struct Section {
 struct FieldList {
   std::vector<Section> sections;
   std::vector<Field> leaves;
+
+  // Whether the section has a meaning, as its owner stands now.
+  bool is_active(const Section& section) const;
 };
 
 // The visitor that makes a FieldList. The list points into the struct that was visited.
@@ -129,7 +141,7 @@ class FieldCollector {
 
   template <class S>
   void add_section(const std::string& name, S& value, const std::string& help, const Rule& rule) {
-    Section section{name, help, rule.optional};
+    Section section{name, help, rule.optional, rule.owner_key, rule.owners};
     if constexpr (requires { conflicts(std::as_const(value)); }) {
       section.conflicts = [&value] { return conflicts(std::as_const(value)); };
     }

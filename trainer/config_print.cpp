@@ -193,6 +193,7 @@ std::string dump_fields(const FieldList& list, const ResolvedConfig& resolved) {
       text += "# " + name + ": not given\n";  // writing its defaults would give it
       continue;
     }
+    if (!list.is_active(section) && !resolved.origins.contains(name)) continue;
     std::string leaves;
     for (const Field& field : list.leaves) {
       if (field.section != name) continue;

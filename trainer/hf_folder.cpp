@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "trainer/hf_weights.h"
@@ -45,14 +46,18 @@ std::string shape_text(at::IntArrayRef sizes) {
 }
 
 // Every disagreement at once: a user who renames tensors one error at a time is a user lost.
-void check_tensors(const WeightFiles& files, Model& model, const std::string& folder) {
+void check_tensors(const WeightFiles& files, Model& model, const std::string& folder,
+                   const std::vector<std::string>& optional) {
+  const auto is_optional = [&](const std::string& name) {
+    return std::find(optional.begin(), optional.end(), name) != optional.end();
+  };
   std::vector<std::string> missing, extra, wrong;
   std::map<std::string, const Parameter*> parameters;
   for (const Parameter* parameter : model.parameters())
     parameters.emplace(name_in(files, parameter->name), parameter);
   for (const auto& [name, parameter] : parameters) {
     if (!files.contains(name)) {
-      missing.push_back(name);
+      if (!is_optional(name)) missing.push_back(name);
       continue;
     }
     const TensorEntry& entry = files.entry(name);
@@ -65,7 +70,8 @@ void check_tensors(const WeightFiles& files, Model& model, const std::string& fo
     }
   }
   for (const std::string& name : files.names()) {
-    if (parameters.count(name) == 0 && !is_tolerated(name, model.config())) extra.push_back(name);
+    if (parameters.count(name) == 0 && !is_tolerated(name, model.config()) && !is_optional(name))
+      extra.push_back(name);
   }
   if (missing.empty() && extra.empty() && wrong.empty()) return;
   std::string message = folder + ": the weights do not fit config.json (model_type " +
@@ -92,6 +98,11 @@ void check_total(const WeightFiles& files, const ModelConfig& config, const std:
   }
 }
 
+void fill_one(const WeightFiles& files, Parameter& parameter) {
+  const at::NoGradGuard no_grad;
+  parameter.value.copy_(part_of(files.tensor(name_in(files, parameter.name)), parameter.cut));
+}
+
 }  // namespace
 
 UnfilledModel open_model(const std::string& folder, at::ScalarType dtype, at::Device device,
@@ -101,12 +112,8 @@ UnfilledModel open_model(const std::string& folder, at::ScalarType dtype, at::De
   const auto files = std::make_shared<const WeightFiles>(folder);
   check_total(*files, config, folder);
   std::unique_ptr<Model> model = make_model(config, dtype, device, tp);
-  check_tensors(*files, *model, folder);
-  return {std::move(model), [files](Parameter& parameter) {
-            const at::NoGradGuard no_grad;
-            const at::Tensor whole = files->tensor(name_in(*files, parameter.name));
-            parameter.value.copy_(part_of(whole, parameter.cut));
-          }};
+  check_tensors(*files, *model, folder, {});
+  return {std::move(model), [files](Parameter& parameter) { fill_one(*files, parameter); }};
 }
 
 std::unique_ptr<Model> load_model(const std::string& folder, at::ScalarType dtype,
@@ -114,6 +121,15 @@ std::unique_ptr<Model> load_model(const std::string& folder, at::ScalarType dtyp
   UnfilledModel opened = open_model(folder, dtype, device, tp);
   for (Parameter* parameter : opened.model->parameters()) opened.fill(*parameter);
   return std::move(opened.model);
+}
+
+void load_weights(Model& model, const std::string& folder,
+                  const std::vector<std::string>& optional) {
+  const WeightFiles files(folder);
+  check_tensors(files, model, folder, optional);
+  for (Parameter* parameter : model.parameters()) {
+    if (files.contains(name_in(files, parameter->name))) fill_one(files, *parameter);
+  }
 }
 
 }  // namespace lathe

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "trainer/model.h"
 
@@ -24,6 +25,11 @@ struct UnfilledModel {
 };
 UnfilledModel open_model(const std::string& folder, at::ScalarType dtype, at::Device device,
                          const TensorParallel& tp = {});
+
+// The same into a model that was made otherwise. optional: names that the files may lack, whose
+// values stay, or have beyond the model's.
+void load_weights(Model& model, const std::string& folder,
+                  const std::vector<std::string>& optional = {});
 
 // A weight by parameter name, whole; undefined: take the model's own. For float32 masters.
 using WeightSource = std::function<at::Tensor(const std::string& name)>;

@@ -13,6 +13,7 @@
 #include "parallel/buckets.h"
 #include "parallel/layers.h"
 #include "parallel/parameter.h"
+#include "trainer/kernels/logit_loss.h"
 #include "trainer/model_config.h"
 #include "trainer/step_noise.h"
 
@@ -81,6 +82,8 @@ class Model {
   // The same with what label smoothing and z-loss need besides.
   virtual TokenStatistics token_statistics(const at::Tensor& hidden_NH,
                                            const at::Tensor& targets_N) = 0;
+  // hidden_NH -> [N] float32: a loss of whole rows of logits, differentiable; [N, V] never exists at once.
+  virtual at::Tensor logit_losses(const at::Tensor& hidden_NH, const LogitLoss& loss) = 0;
   // hidden_NH -> [N, V] float32. For generation and scoring; no gradient.
   virtual at::Tensor logits(const at::Tensor& hidden_NH) = 0;
 

@@ -12,6 +12,10 @@ Batch Batch::to(at::Device device) const {
   moved.positions = positions.to(device);
   if (preferences.reference_D.defined())
     moved.preferences.reference_D = preferences.reference_D.to(device);
+  if (teacher.defined()) {
+    moved.teacher = {teacher.ids_NK.to(device), teacher.logp_NK.to(device),
+                     teacher.tail_N.to(device)};
+  }
   return moved;
 }
 

@@ -22,6 +22,21 @@ struct Preferences {
   double chosen_tokens = 0, kl = 0;
 };
 
+// Another model's opinion of the targets: of each, the k likeliest ids and what is left for all
+// others. N targets in order.
+struct TeacherRows {
+  at::Tensor ids_NK;    // [N, k] int64, likeliest first
+  at::Tensor logp_NK;   // [N, k] float32: their log-probabilities over the full vocabulary
+  at::Tensor tail_N;    // [N] float32: log of the probability of all others
+  bool defined() const { return ids_NK.defined(); }
+};
+
+// Where a document of a batch comes from.
+struct Origin {
+  int64_t item = 0;   // its number over all data sets
+  int64_t begin = 0;  // the token of it that comes first here: above 0 only if it was split
+};
+
 struct Batch {
   at::Tensor tokens;   // [T] int64
   at::Tensor targets;  // [T] int64: the token that position t predicts (the next of its document),
@@ -32,6 +47,8 @@ struct Batch {
       cu_seqlens;  // [D+1], on the host: document d is tokens cu_seqlens[d] .. cu_seqlens[d+1]
   int64_t num_targets = 0;  // what the loss is a mean over: targets, or items of preferences
   Preferences preferences;
+  TeacherRows teacher;
+  std::vector<Origin> origins;  // [D], or none where a batch was not made from data sets
   std::vector<Batch> mismatched;  // none, or one: each prompt with the answer of another
 
   int64_t num_tokens() const { return tokens.numel(); }

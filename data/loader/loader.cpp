@@ -75,15 +75,18 @@ class Steps {
     std::vector<int64_t> tokens, lengths;
     std::vector<uint8_t> mask;
     Preferences preferences;
+    std::vector<Origin> origins;
     for (int64_t k = first; k < last; ++k) {
       const int64_t row = row_at(permutation, k);
       rows_.read(row, tokens, mask, lengths);
+      rows_.origins(row, origins);
       if (options_.preferences()) preferences.items.push_back(rows_.item(row));
       if (!options_.label.empty()) preferences.labels.push_back(rows_.label(row));
     }
     Batch batch = batch_of(tokens, mask, lengths);
     if (options_.preferences()) batch.num_targets = std::ssize(preferences.items);
     batch.preferences = std::move(preferences);
+    batch.origins = std::move(origins);
     return batch;
   }
 

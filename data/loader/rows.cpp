@@ -82,7 +82,20 @@ int64_t Rows::length(const Document& document) const {
 }
 
 int64_t Rows::item(int64_t r) const {
-  const Document& document = documents_[plan_.row(r).front().document];
+  return item(documents_[plan_.row(r).front().document]);
+}
+
+void Rows::origins(int64_t r, std::vector<Origin>& origins) const {
+  for (const Piece& piece : plan_.row(r)) {
+    const int64_t number = item(documents_[piece.document]);
+    for (const std::string& column : columns_) {
+      const Place at = place(piece, column);
+      if (at.begin < at.end) origins.push_back({number, columns_.size() > 1 ? 0 : piece.begin});
+    }
+  }
+}
+
+int64_t Rows::item(const Document& document) const {
   int64_t before = 0;
   for (int32_t s = 0; s < document.dataset; ++s) before += datasets_[s]->documents();
   return before + document.document;

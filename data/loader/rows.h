@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "data/loader/batch.h"
 #include "data/loader/packing.h"
 #include "data/shards/dataset.h"
 
@@ -23,6 +24,8 @@ class Rows {
   // Appends row r's tokens and masks, and the length of each of its pieces.
   void read(int64_t r, std::vector<int64_t>& tokens, std::vector<uint8_t>& mask,
             std::vector<int64_t>& lengths) const;
+  // Appends where each document of row r's batch comes from; empty ones make none.
+  void origins(int64_t r, std::vector<Origin>& origins) const;
   int64_t count_targets() const;
   // Of the document that row r begins with: its number over all data sets, and its label.
   int64_t item(int64_t r) const;
@@ -39,6 +42,7 @@ class Rows {
   };
   Place place(const Piece& piece, const std::string& column) const;
   int64_t length(const Document& document) const;
+  int64_t item(const Document& document) const;
 
   std::vector<std::shared_ptr<const Dataset>>
       datasets_;  // shared with whoever opened them (train and eval may be one)

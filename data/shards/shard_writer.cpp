@@ -5,15 +5,12 @@
 #include <limits>
 
 #include "data/shards/file.h"
-#include "data/shards/hash.h"
-#include "data/shards/hdf5.h"
+#include "data/shards/hdf5_write.h"
 #include "data/shards/token_shard.h"
-#include "data/shards/verified_range.h"
 
 namespace lathe {
 namespace {
 
-using hdf5::check;
 using hdf5::Handle;
 
 struct Column {
@@ -52,47 +49,6 @@ int64_t count_targets(std::span<const uint8_t> mask, size_t length) {
   return std::count_if(mask.begin() + 1, mask.end(), [](uint8_t trained) { return trained != 0; });
 }
 
-std::vector<uint64_t> block_hashes(std::string_view bytes) {
-  std::vector<uint64_t> hashes;
-  for (size_t at = 0; at < bytes.size(); at += kBlockBytes)
-    hashes.push_back(hash_bytes(bytes.substr(at, kBlockBytes)));
-  return hashes;
-}
-
-template <typename T>
-std::string_view bytes_of(const std::vector<T>& values) {
-  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
-}
-
-// No time stamps: the same tokens give the same bytes.
-Handle untimed(hid_t kind) {
-  Handle properties(H5Pcreate(kind), H5Pclose, "creation properties");
-  check(H5Pset_obj_track_times(properties, false), "creation properties");
-  return properties;
-}
-
-Handle create_group(hid_t at, const std::string& name) {
-  const Handle properties = untimed(H5P_GROUP_CREATE);
-  return Handle(H5Gcreate2(at, name.c_str(), H5P_DEFAULT, properties, H5P_DEFAULT), H5Gclose, name);
-}
-
-// Returns where the data lies, or the end of the address space when there is none.
-template <typename T>
-uint64_t write_list(hid_t at, const std::string& name, hid_t type, const std::vector<T>& values) {
-  const Handle properties = untimed(H5P_DATASET_CREATE);
-  check(H5Pset_layout(properties, H5D_CONTIGUOUS), name);
-  check(H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY), name);
-  check(H5Pset_fill_time(properties, H5D_FILL_TIME_NEVER), name);
-  const hsize_t count = values.size();
-  const Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose, name);
-  const Handle dataset(
-      H5Dcreate2(at, name.c_str(), type, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose,
-      name);
-  if (count == 0) return std::numeric_limits<uint64_t>::max();
-  check(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), name);
-  return H5Dget_offset(dataset);
-}
-
 }  // namespace
 
 struct ShardWriter::Parts {
@@ -119,51 +75,34 @@ struct ShardWriter::Parts {
     targets += count_targets(mask, ids.size());
   }
 
-  // One data set and the hashes of its blocks. head: the lowest address of data so far; data: bytes
-  // of data so far.
-  template <typename T>
-  void write_hashed(hid_t column, hid_t hashes, const char* name, hid_t type,
-                    const std::vector<T>& values, uint64_t& head, uint64_t& data) const {
-    const auto list = block_hashes(bytes_of(values));
-    head = std::min(head, write_list(column, name, type, values));
-    head = std::min(head, write_list(hashes, name, H5T_STD_U64LE, list));
-    data += bytes_of(values).size() + bytes_of(list).size();
-  }
-
   // Returns head_bytes.
   uint64_t write_hdf5() const {
     const hdf5::Quiet quiet;
-    const Handle access = hdf5::access_properties();
-    const Handle creation = untimed(H5P_FILE_CREATE);
-    Handle file(H5Fcreate(temporary.c_str(), H5F_ACC_EXCL, creation, access), H5Fclose,
-                path + ": can not be created");
+    Handle file = hdf5::create_file(temporary, path);
     write_attributes(file);
-    uint64_t head = std::numeric_limits<uint64_t>::max(), data = 0;
+    hdf5::Layout layout;
     {
-      const Handle columns_group = create_group(file, "columns"),
-                   hashes_group = create_group(file, "hashes");
+      const Handle columns_group = hdf5::create_group(file, "columns"),
+                   hashes_group = hdf5::create_group(file, "hashes");
       for (const Column& column : columns) {
-        const Handle group = create_group(columns_group, column.name),
-                     hashes = create_group(hashes_group, column.name);
-        if (narrow) write_hashed(group, hashes, "tokens", H5T_STD_U16LE, column.narrow, head, data);
-        if (!narrow) write_hashed(group, hashes, "tokens", H5T_STD_U32LE, column.wide, head, data);
-        write_hashed(group, hashes, "offsets", H5T_STD_U64LE, column.offsets, head, data);
+        const Handle group = hdf5::create_group(columns_group, column.name),
+                     hashes = hdf5::create_group(hashes_group, column.name);
+        if (narrow)
+          hdf5::write_hashed(group, hashes, "tokens", H5T_STD_U16LE, column.narrow, layout);
+        if (!narrow)
+          hdf5::write_hashed(group, hashes, "tokens", H5T_STD_U32LE, column.wide, layout);
+        hdf5::write_hashed(group, hashes, "offsets", H5T_STD_U64LE, column.offsets, layout);
         if (!column.all_trained)
-          write_hashed(group, hashes, "mask", H5T_STD_U8LE, column.mask, head, data);
+          hdf5::write_hashed(group, hashes, "mask", H5T_STD_U8LE, column.mask, layout);
       }
       if (!scalars.empty()) {
-        const Handle group = create_group(file, "scalars"),
-                     hashes = create_group(hashes_group, "scalars");
+        const Handle group = hdf5::create_group(file, "scalars"),
+                     hashes = hdf5::create_group(hashes_group, "scalars");
         for (const auto& [name, values] : scalars)
-          write_hashed(group, hashes, name.c_str(), H5T_IEEE_F32LE, values, head, data);
+          hdf5::write_hashed(group, hashes, name.c_str(), H5T_IEEE_F32LE, values, layout);
       }
     }
-    check(file.reset(), path + ": can not be closed");
-    if (std::filesystem::file_size(temporary) != head + data) {
-      throw std::logic_error(path +
-                             ": HDF5 put metadata behind the data; kMetadataBytes is too small");
-    }
-    return head;
+    return hdf5::close_file(file, layout, temporary, path);
   }
 
   void write_attributes(hid_t file) const {

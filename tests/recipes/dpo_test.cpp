@@ -220,7 +220,7 @@ TEST(Dpo, DataOfTheOtherKindAreRefused) {
   RunConfig config = config_of("dpo", folder.path(), {});
   config.dpo.loss_type = {"kto"};
   EXPECT_THAT([&] { train(config, 1); },
-              testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr("holds the column chosen, but dpo.loss_type asks")));
+              testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr("holds the column chosen, but single answers with a label are asked for")));
 }
 
 TEST(Dpo, EveryLossTrainsAStep) {
@@ -255,6 +255,57 @@ TEST(Dpo, SftAndWeightingDoNotDependOnTheLayout) {
   }
   EXPECT_NEAR(losses[0], losses[1], 1e-5);
   EXPECT_NEAR(losses[0], losses[2], 1e-5);
+}
+
+TEST(Dpo, AReferenceThatFollowsIsKeptWithTheCheckpoint) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  RunConfig whole = config_of("dpo", folder.path(), {});
+  whole.train.max_steps = 6;
+  whole.schedule.lr_scheduler_type = "constant";
+  whole.dpo.sync_ref_model = true;
+  whole.dpo.ref_model_sync_steps = 2;
+  whole.dpo.ref_model_mixup_alpha = 1;
+  train(whole, 2);
+  const auto rows = metrics_of(whole);
+  ASSERT_EQ(rows.size(), 6U);
+  // With all of the policy in the reference, the loss is ln 2 again after every second step.
+  EXPECT_NEAR(rows[2]["loss"].get<double>(), 0.693147, 1e-5);
+  EXPECT_NEAR(rows[4]["loss"].get<double>(), 0.693147, 1e-5);
+  EXPECT_GT(std::abs(rows[3]["loss"].get<double>() - 0.693147), 1e-4);
+
+  RunConfig stopped = whole;
+  stopped.output_dir = folder / "stopped";
+  stopped.train.save_steps = 3;
+  stopped.train.max_steps = 3;
+  train(stopped, 2);
+  stopped.train.max_steps = 6;
+  train(stopped, 2);
+  const auto resumed = metrics_of(stopped);
+  ASSERT_EQ(resumed.size(), 6U);
+  EXPECT_EQ(resumed[5]["loss"], rows[5]["loss"]);
+  EXPECT_EQ(read_file(whole.output_dir + "/model.safetensors"), read_file(stopped.output_dir + "/model.safetensors"));
+}
+
+TEST(Dpo, AdaptersOffAreTheReference) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  std::vector<std::vector<nlohmann::json>> runs;
+  for (const bool precompute : {true, false}) {
+    const TempFolder folder;
+    RunConfig config = config_of("dpo", folder.path(), {1, 2, 2, precompute});
+    config.train.max_steps = 4;
+    config.has_lora = true;
+    train(config, 1);
+    runs.push_back(metrics_of(config));
+    ASSERT_EQ(runs.back().size(), 4U);
+  }
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(runs[0][i]["loss"].get<double>(), runs[1][i]["loss"].get<double>(), 1e-6);
+  EXPECT_GT(std::abs(runs[0][3]["loss"].get<double>() - 0.693147), 1e-5);
+  const TempFolder folder;
+  RunConfig config = config_of("dpo", folder.path(), {});
+  config.has_lora = true;
+  config.dpo.sync_ref_model = true;
+  EXPECT_THAT([&] { train(config, 1); }, testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr("does not go with lora")));
 }
 
 }  // namespace

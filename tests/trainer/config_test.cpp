@@ -314,6 +314,31 @@ TEST(Config, DumpReadsBackToTheSameValues) {
   }
 }
 
+TEST(Config, ASectionOfAnotherOwnerIsNeitherCheckedNorShownNorInTheWay) {
+  std::string recipe = "sft", teacher;
+  double a = 1, b = 1;
+  FieldList list;
+  list.sections = {{"", ""},
+                   {"dpo", "of dpo", false, "recipe", {"dpo"}},
+                   {"distill", "of distill", false, "recipe", {"distill"}}};
+  list.leaves = {{"", "recipe", "what to do", {}, &recipe},
+                 {"dpo", "beta", "pull", {}, &a},
+                 {"distill", "beta", "mix", {}, &b},
+                 {"distill", "teacher", "who teaches", required(), &teacher}};
+  const auto dump = [&](const std::string& yaml) {
+    return read_yaml_text(yaml, "run.yaml", {}, list).dump;
+  };
+  EXPECT_THAT(dump("recipe: sft"), testing::Not(HasSubstr("beta")));
+  EXPECT_THAT(dump("{recipe: dpo, beta: 2}"), HasSubstr("dpo:\n  beta: 2.0"));
+  EXPECT_EQ(a, 2);
+  EXPECT_EQ(b, 1);
+  EXPECT_THAT(dump("recipe: sft\ndpo.beta: 3"), HasSubstr("beta: 3.0"));
+  EXPECT_THAT([&] { dump("{recipe: distill, beta: 4}"); },
+              testing::ThrowsMessage<std::invalid_argument>(HasSubstr("distill.teacher is missing")));
+  EXPECT_THAT([&] { dump("{recipe: sft, beta: 4}"); },
+              testing::ThrowsMessage<std::invalid_argument>(HasSubstr("is in several sections")));
+}
+
 TEST(Config, HelpNamesEveryKeyWithItsDefaultAndLimits) {
   const std::string help = config_help<RunConfig>();
   EXPECT_THAT(help, HasSubstr("recipe  (one of sft, pretrain; default sft)\n    what to do\n"));

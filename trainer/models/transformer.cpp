@@ -4,6 +4,8 @@
 
 #include "parallel/unit_gate.h"
 #include "trainer/kernels/embedding.h"
+#include "trainer/kernels/head.h"
+#include "trainer/kernels/head_loss.h"
 #include "trainer/kernels/noise.h"
 #include "trainer/kernels/product.h"
 #include "trainer/models/recompute.h"
@@ -239,6 +241,16 @@ TokenStatistics Transformer::token_statistics(const at::Tensor& hidden_NH,
                                               const at::Tensor& targets_N) {
   const HeadOutputs out = head_outputs_of(hidden_NH, targets_N, true);
   return {out.log_probs, out.log_z, out.mean_logit};
+}
+
+at::Tensor Transformer::logit_losses(const at::Tensor& hidden_NH, const LogitLoss& loss) {
+  if (parts_.tp.size() > 1)
+    throw std::logic_error("logit_losses: the vocabulary is cut over ranks, which is not supported");
+  if (sharding_ != nullptr) sharding_->begin_forward(head_unit());
+  const at::Tensor losses_N = head_losses(hidden_NH, head(), loss,
+                                          {.chunk_rows = loss_chunk_rows(config_.vocab_size),
+                                           .softcap = parts_.logit_softcap});
+  return out_of_unit(sharding_, head_unit(), {losses_N})[0];
 }
 
 at::Tensor Transformer::logits(const at::Tensor& hidden_NH) {

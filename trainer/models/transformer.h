@@ -29,6 +29,7 @@ class Transformer final : public Model {
   at::Tensor log_probs(const at::Tensor& hidden_NH, const at::Tensor& targets_N) override;
   TokenStatistics token_statistics(const at::Tensor& hidden_NH,
                                    const at::Tensor& targets_N) override;
+  at::Tensor logit_losses(const at::Tensor& hidden_NH, const LogitLoss& loss) override;
   at::Tensor logits(const at::Tensor& hidden_NH) override;
   at::Tensor take_auxiliary_loss() override { return std::exchange(auxiliary_loss_, {}); }
 

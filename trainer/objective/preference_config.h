@@ -23,6 +23,9 @@ struct PreferenceConfig {
   bool reference_free = false;
   bool precompute_ref_log_probs = true;
   std::string ref_model_name_or_path;
+  bool sync_ref_model = false;
+  double ref_model_mixup_alpha = 0.6;
+  int64_t ref_model_sync_steps = 512;
 };
 
 template <class V>
@@ -55,6 +58,11 @@ void fields(V& v, PreferenceConfig& c) {
     "that is asked at every step (kto always does)");
   v("ref_model_name_or_path", c.ref_model_name_or_path,
     "folder of the reference; empty: the model as it is before the first step");
+  v("sync_ref_model", c.sync_ref_model,
+    "TR-DPO: the reference follows the policy (a second model in memory)");
+  v("ref_model_mixup_alpha", c.ref_model_mixup_alpha,
+    "share of the policy in the reference when it follows", between(0, 1));
+  v("ref_model_sync_steps", c.ref_model_sync_steps, "steps after which it follows", at_least(1));
 }
 
 std::vector<Conflict> conflicts(const PreferenceConfig& config);

@@ -222,6 +222,8 @@ std::vector<Conflict> conflicts(const PreferenceConfig& config) {
     found.push_back({{"loss_type"}, "losses of pairs and of single answers do not go together"});
   if (config.label_smoothing > 0 && !smoothed)
     found.push_back({{"label_smoothing"}, "is read by conservative, robust and exo_pair only"});
+  if (config.sync_ref_model && config.reference_free)
+    found.push_back({{"sync_ref_model", "reference_free"}, "there is no reference to follow"});
   if (!config.loss_weights.empty() && config.loss_weights.size() != names.size())
     found.push_back({{"loss_weights", "loss_type"}, "expected a weight for each loss"});
   return found;

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace lathe {
+
+// What `lathe train` does: the config's recipe, on the ranks that the launcher started. Returns the
+// exit code.
+int run_recipe(const std::string& config_path, const std::vector<std::string>& overrides);
+
+}  // namespace lathe

@@ -1,0 +1,318 @@
+// lathe capture: a teacher's k likeliest tokens at every trained token of a data set.
+#include "recipes/capture.h"
+
+#include <fmt/core.h>
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "recipes/model_hash.h"
+#include "recipes/parts.h"
+#include "trainer/agree.h"
+#include "trainer/hf_folder.h"
+#include "trainer/kernels/head_loss.h"
+#include "trainer/objective/soft_targets.h"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+// A document as it lies in its shard.
+struct Text {
+  std::vector<int64_t> ids;
+  std::vector<uint8_t> mask;
+};
+
+Text read_document(const Dataset& dataset, int64_t document) {
+  const Dataset::Place place = dataset.place(document);
+  const auto begin =
+      static_cast<int64_t>(place.shard->offsets()[static_cast<size_t>(place.document)]);
+  const auto length = static_cast<size_t>(dataset.length(document));
+  Text text{std::vector<int64_t>(length), std::vector<uint8_t>(length)};
+  place.shard->read("sequence", begin, begin + static_cast<int64_t>(length), text.ids.data(),
+                    text.mask.data());
+  return text;
+}
+
+int64_t rows_of(const Dataset& dataset, int64_t document) {
+  const Dataset::Place place = dataset.place(document);
+  const auto begin =
+      static_cast<int64_t>(place.shard->offsets()[static_cast<size_t>(place.document)]);
+  std::vector<uint8_t> mask(static_cast<size_t>(dataset.length(document)));
+  place.shard->read("sequence", begin, begin + std::ssize(mask), nullptr, mask.data());
+  return mask.empty() ? 0 : std::count(mask.begin() + 1, mask.end(), uint8_t{1});
+}
+
+struct Counts {
+  int64_t rows = 0, tokens = 0;
+  double mass = 0, seconds = 0;
+};
+
+// Makes one shard: documents are read by the teacher together, up to so many tokens, long ones in
+// stretches.
+class ShardMaker {
+ public:
+  ShardMaker(Model& teacher, const Dataset& dataset, const TeacherInfo& info,
+             const RunConfig& config)
+      : teacher_(teacher),
+        dataset_(dataset),
+        info_(info),
+        longest_(config.data.max_length),
+        most_tokens_(config.data.max_length * config.train.per_device_train_batch_size) {}
+
+  Counts make(const CaptureUnit& unit, const std::string& path) {
+    const at::NoGradGuard no_grad;
+    TeacherWriter writer(path, info_, unit.first);
+    counts_ = {};
+    for (int64_t d = unit.first; d < unit.first + unit.count;) {
+      std::vector<Text> texts;
+      for (int64_t tokens = 0; d < unit.first + unit.count; ++d) {
+        const int64_t length = dataset_.length(d);
+        if (tokens > 0 && tokens + length > most_tokens_) break;
+        texts.push_back(read_document(dataset_, d));
+        tokens += length;
+      }
+      add(texts, writer);
+    }
+    writer.finish();
+    return counts_;
+  }
+
+ private:
+  // Every trained token gets a row, those that begin a stretch from the last token before it.
+  void add(const std::vector<Text>& texts, TeacherWriter& writer) {
+    std::vector<DocumentView> stretches;
+    std::vector<int64_t> chosen, rows;
+    int64_t t = 0;
+    for (const Text& text : texts) {
+      rows.push_back(0);
+      const int64_t length = std::ssize(text.ids);
+      for (int64_t begin = 0; begin < length; begin += longest_) {
+        stretches.push_back({text.ids.data() + begin, nullptr, std::min(longest_, length - begin)});
+      }
+      for (int64_t i = 0; i < length; ++i, ++t) {
+        if (i + 1 == length || text.mask[static_cast<size_t>(i) + 1] == 0) continue;
+        chosen.push_back(t);
+        ++rows.back();
+      }
+    }
+    counts_.tokens += t;
+    const TeacherRows all = ask(make_batch(stretches), chosen);
+    const int64_t k = info_.k;
+    int64_t at = 0;
+    for (const int64_t count : rows) {
+      const auto part = [&](const auto* from, int64_t width) {
+        return std::span(from + at * width, static_cast<size_t>(count * width));
+      };
+      writer.add(part(all.ids_NK.const_data_ptr<int64_t>(), k),
+                 part(all.logp_NK.const_data_ptr<float>(), k),
+                 part(all.tail_N.const_data_ptr<float>(), 1));
+      at += count;
+    }
+  }
+
+  TeacherRows ask(const Batch& batch, const std::vector<int64_t>& chosen) {
+    std::vector<at::Tensor> ids{at::zeros({0, info_.k}, at::kLong)}, logp{at::zeros({0, info_.k})},
+        tail{at::zeros({0})};
+    if (!chosen.empty()) {
+      const at::Device device = teacher_.parameters().front()->value.device();
+      const at::Tensor hidden_NH = teacher_.hidden(batch.to(device))
+                                       .index_select(0, at::tensor(chosen, at::kLong).to(device));
+      const int64_t step = loss_chunk_rows(teacher_.config().vocab_size);
+      for (int64_t n = 0; n < hidden_NH.size(0); n += step) {
+        const at::Tensor rows = hidden_NH.slice(0, n, std::min(n + step, hidden_NH.size(0)));
+        const TeacherRows best =
+            top_k_of(teacher_.logits(rows).slice(1, 0, info_.vocab_size), info_.k, 1);
+        ids.push_back(best.ids_NK.cpu());
+        logp.push_back(best.logp_NK.cpu());
+        tail.push_back(best.tail_N.cpu());
+      }
+    }
+    const TeacherRows all{at::cat(ids), at::cat(logp), at::cat(tail)};
+    counts_.rows += all.tail_N.numel();
+    counts_.mass += (1 - all.tail_N.to(at::kDouble).exp()).sum().item<double>();
+    return all;
+  }
+
+  Model& teacher_;
+  const Dataset& dataset_;
+  const TeacherInfo& info_;
+  int64_t longest_, most_tokens_;
+  Counts counts_;
+};
+
+std::string unit_path(const std::string& folder, size_t unit) {
+  return fmt::format("{}/teacher-{:05}.h5", folder, unit);
+}
+
+// What an earlier run made of the same. A file of something else is not overwritten.
+bool is_made(const std::string& path, const CaptureUnit& unit, const TeacherInfo& info,
+             Counts& counts) {
+  if (!fs::exists(path)) return false;
+  const TeacherShard shard(path);
+  if (shard.info() != info || shard.first_document() != unit.first ||
+      shard.documents() != unit.count) {
+    throw std::invalid_argument(
+        path +
+        ": was made of another teacher, other data or another k; give another output_dir, or "
+        "remove the folder");
+  }
+  const auto rows = static_cast<int64_t>(shard.offsets().back()), step = int64_t{4096};
+  std::vector<int64_t> ids(static_cast<size_t>(step * info.k));
+  std::vector<float> logp(ids.size()), tail(static_cast<size_t>(step));
+  for (int64_t n = 0; n < rows; n += step) {
+    const int64_t end = std::min(n + step, rows);
+    shard.read(n, end, ids.data(), logp.data(), tail.data());
+    for (int64_t i = 0; i < end - n; ++i) counts.mass += 1 - std::exp(tail[static_cast<size_t>(i)]);
+  }
+  counts.rows += rows;
+  return true;
+}
+
+struct Job {
+  const RunConfig& config;
+  const std::atomic<bool>& stop_requested;
+  Mesh& mesh;
+  Metrics& metrics;
+  Model& teacher;
+};
+
+// This rank's shards of a source. false: told to stop before the last.
+bool make_shards(const Job& job, const Dataset& dataset, const TeacherInfo& info,
+                 const std::vector<CaptureUnit>& units, const std::string& folder, Counts& counts) {
+  const Clock::time_point start = Clock::now();
+  ShardMaker maker(job.teacher, dataset, info, job.config);
+  const auto size = static_cast<size_t>(job.mesh.dp().size());
+  for (size_t u = static_cast<size_t>(job.mesh.dp().rank()); u < units.size(); u += size) {
+    if (job.stop_requested) return false;
+    if (is_made(unit_path(folder, u), units[u], info, counts)) continue;
+    const Counts made = maker.make(units[u], unit_path(folder, u));
+    counts.rows += made.rows;
+    counts.tokens += made.tokens;
+    counts.mass += made.mass;
+    counts.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    job.metrics.note(fmt::format("captured shard {}/{}: {} rows, {:.0f} tokens/s on this rank",
+                                 u + 1, units.size(), made.rows,
+                                 static_cast<double>(counts.tokens) / counts.seconds));
+  }
+  return true;
+}
+
+Counts of_all_ranks(const Counts& counts, Mesh& mesh) {
+  at::Tensor sums = at::tensor(
+      {static_cast<double>(counts.rows), static_cast<double>(counts.tokens), counts.mass},
+      at::kDouble);
+  at::Tensor longest = at::tensor({counts.seconds}, at::kDouble);
+  sums = sums.to(mesh.device());
+  longest = longest.to(mesh.device());
+  mesh.dp().all_reduce(sums, Reduce::kSum);
+  mesh.dp().all_reduce(longest, Reduce::kMax);
+  sums = sums.cpu();
+  return {.rows = static_cast<int64_t>(sums[0].item<double>()),
+          .tokens = static_cast<int64_t>(sums[1].item<double>()),
+          .mass = sums[2].item<double>(),
+          .seconds = longest.cpu().item<double>()};
+}
+
+void publish_set(const Job& job, const TeacherInfo& info, size_t units, const std::string& folder,
+                 const Counts& counts) {
+  TeacherManifest manifest{.info = info, .shards = {}, .report = {}};
+  uint64_t bytes = 0;
+  for (size_t u = 0; u < units; ++u) {
+    manifest.shards.push_back(entry_of(unit_path(folder, u)));
+    bytes += manifest.shards.back().seal.bytes;
+  }
+  const auto rows = static_cast<double>(std::max<int64_t>(1, counts.rows));
+  const double rate = counts.seconds > 0 ? static_cast<double>(counts.tokens) / counts.seconds : 0;
+  manifest.report = nlohmann::ordered_json{
+      {"teacher", job.config.model.model_name_or_path},
+      {"rows", counts.rows},
+      {"mass_of_k", counts.mass / rows},
+      {"bytes", bytes},
+      {"bytes_per_row", static_cast<double>(bytes) / rows},
+      {"tokens_read", counts.tokens},
+      {"tokens_per_second",
+       rate}}.dump();
+  write_teacher_manifest(folder, manifest);
+  job.metrics.note(
+      fmt::format("{}: {} rows of {} tokens hold {:.2f} % of the probability in {:.1f} bytes a "
+                  "row; {} tokens read at {:.0f} tokens/s",
+                  folder, counts.rows, info.k, 100 * counts.mass / rows,
+                  static_cast<double>(bytes) / rows, counts.tokens, rate));
+}
+
+// false: stopped.
+bool capture_source(const Job& job, const Dataset& dataset, const TeacherInfo& info,
+                    const std::string& folder) {
+  const std::vector<CaptureUnit> units = plan_capture(dataset, job.config.capture.shard_rows);
+  if (job.mesh.world().rank() == 0) fs::create_directories(folder);
+  job.mesh.world().barrier();
+  Counts counts;
+  bool finished = true;
+  together(job.mesh.world(),
+           [&] { finished = make_shards(job, dataset, info, units, folder, counts); });
+  if (any(job.mesh.world(), !finished)) {
+    job.metrics.note("stopped; start again to continue behind the shards that are finished");
+    return false;
+  }
+  const Counts all = of_all_ranks(counts, job.mesh);
+  together(job.mesh.world(), [&] {
+    if (job.mesh.world().rank() == 0) publish_set(job, info, units.size(), folder, all);
+  });
+  return true;
+}
+
+}  // namespace
+
+std::vector<CaptureUnit> plan_capture(const Dataset& dataset, int64_t rows) {
+  std::vector<CaptureUnit> units;
+  int64_t in_unit = 0;
+  for (int64_t d = 0; d < dataset.documents(); ++d) {
+    const int64_t more = rows_of(dataset, d);
+    if (units.empty() || (in_unit > 0 && in_unit + more > rows)) {
+      units.push_back({d, 0});
+      in_unit = 0;
+    }
+    ++units.back().count;
+    in_unit += more;
+  }
+  return units;
+}
+
+std::string capture_folder(const RunConfig& config, size_t source) {
+  return config.data.train.size() == 1 ? config.output_dir
+                                       : fmt::format("{}/{}", config.output_dir, source);
+}
+
+int capture_teacher(RunContext run) {
+  const RunConfig& config = run.config;
+  Mesh mesh(std::move(run.world), mesh_shape(config.parallel));
+  Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "", run.console);
+  const Tokenizer tokenizer(tokenizer_folder(config.model));
+  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh,
+                                       metrics, &run.stop_requested);
+  const std::unique_ptr<Model> teacher =
+      load_model(config.model.model_name_or_path, compute_dtype(config.model.dtype, mesh.device()),
+                 mesh.device());
+  const int64_t vocabulary = std::min(tokenizer.vocab_size(), teacher->config().vocab_size);
+  const std::string hash = broadcast_bytes(
+      mesh.world(),
+      mesh.world().rank() == 0 ? hash_of_model(config.model.model_name_or_path) : std::string(), 0);
+  const Job job{config, run.stop_requested, mesh, metrics, *teacher};
+  for (size_t i = 0; i < train.size(); ++i) {
+    const TeacherInfo info{.teacher_hash = hash,
+                           .tokenizer_hash = tokenizer.hash(),
+                           .template_hash = train[i]->manifest().template_hash,
+                           .dataset_hash = dataset_hash(*train[i]),
+                           .vocab_size = vocabulary,
+                           .k = std::min(config.capture.top_k, vocabulary)};
+    if (!capture_source(job, *train[i], info, capture_folder(config, i))) return 75;
+  }
+  return 0;
+}
+
+}  // namespace lathe

@@ -1,0 +1,192 @@
+// Distillation: a student learns a teacher's distributions. The teacher is asked at every step, or
+// what lathe capture kept of it is read; on the data's answers, on the student's own (GKD) or on
+// the teacher's (sequence-level).
+#include "recipes/distill.h"
+
+#include <fmt/core.h>
+
+#include <filesystem>
+
+#include "recipes/distill_batches.h"
+#include "recipes/run_frame.h"
+#include "recipes/run_words.h"
+#include "trainer/generate/generation_config.h"
+#include "trainer/hf_folder.h"
+
+namespace lathe {
+namespace {
+
+constexpr const char* kSelf = "self";
+
+struct Teacher {
+  std::unique_ptr<Model>
+      own;  // none where it is the student's model with its adapters off, or rows that were kept
+  TeacherModel model;
+};
+
+// Two models that number their tokens differently can not be compared; nothing would fail, and the
+// student would learn noise.
+void check_tokenizers(const std::string& folder, const Tokenizer& tokenizer,
+                      const ModelConfig& teacher, Metrics& metrics) {
+  if (!std::filesystem::exists(folder + "/tokenizer.json") &&
+      !std::filesystem::exists(folder + "/vocab.json") &&
+      !std::filesystem::exists(folder + "/tokenizer.model")) {
+    metrics.note("teacher: " + folder +
+                 " has no tokenizer of its own; taken to number tokens as the student does");
+  } else if (const Tokenizer other(folder); other.hash() != tokenizer.hash()) {
+    throw std::invalid_argument(fmt::format(
+        "distill.teacher_model_name_or_path: {} has another tokenizer (hash {}, {} ids) than the "
+        "student (hash {}, {} ids): "
+        "their distributions are over different tokens; give a teacher with the same tokenizer, or "
+        "train on its answers",
+        folder, other.hash(), other.vocab_size(), tokenizer.hash(), tokenizer.vocab_size()));
+  }
+  if (teacher.vocab_size >= tokenizer.vocab_size()) return;
+  throw std::invalid_argument(
+      fmt::format("distill.teacher_model_name_or_path: {} knows {} ids but the tokenizer has {}",
+                  folder, teacher.vocab_size, tokenizer.vocab_size()));
+}
+
+Teacher make_teacher(const RunConfig& config, TrainedModel& trained, const Tokenizer& tokenizer,
+                     Mesh& mesh, Metrics& metrics) {
+  Teacher teacher;
+  const std::string& name = config.distill.teacher_model_name_or_path;
+  if (name.empty()) return teacher;
+  if (name == kSelf && trained.lora) {
+    teacher.model = {trained.model.get(), &*trained.lora};
+    metrics.note("teacher: the student with its adapters off");
+    return teacher;
+  }
+  const at::ScalarType dtype = compute_dtype(config.distill.teacher_dtype, mesh.device());
+  if (name == kSelf) {
+    teacher.own = make_or_load_model(config, mesh);
+  } else {
+    const std::string folder = resolve_model_folder(name);
+    check_tokenizers(folder, tokenizer, read_model_config(folder), metrics);
+    teacher.own = load_model(folder, dtype, mesh.device());
+  }
+  int64_t parameters = 0;
+  for (Parameter* parameter : teacher.own->parameters()) {
+    parameter->trained = false;
+    parameter->value.requires_grad_(false);
+    parameters += parameter->value.numel();
+  }
+  teacher.model = {teacher.own.get(), nullptr};
+  metrics.note(fmt::format("teacher: {} with {:.2f} M parameters, frozen", name,
+                           static_cast<double>(parameters) / 1e6));
+  return teacher;
+}
+
+std::vector<TeacherSet> open_sets(const RunConfig& config, const Datasets& train,
+                                  Metrics& metrics) {
+  std::vector<TeacherSet> sets;
+  const std::vector<std::string>& folders = config.distill.teacher_shards;
+  if (!folders.empty() && folders.size() != train.size()) {
+    throw std::invalid_argument(fmt::format(
+        "distill.teacher_shards names {} folders, but data.train has {} sources: one for each",
+        folders.size(), train.size()));
+  }
+  for (size_t i = 0; i < folders.size(); ++i) {
+    sets.emplace_back(folders[i], *train[i]);
+    if (sets[i].info().k != sets[0].info().k) {
+      throw std::invalid_argument(
+          fmt::format("{} holds {} tokens a row, {} holds {}; capture them alike", folders[i],
+                      sets[i].info().k, folders[0], sets[0].info().k));
+    }
+    metrics.note(fmt::format("teacher: rows of {} tokens in {}", sets[i].info().k, folders[i]));
+  }
+  if (!sets.empty() && config.distill.top_k > sets[0].info().k) {
+    throw std::invalid_argument(
+        fmt::format("distill.top_k is {}, but {} holds {} tokens a row; lower it or capture again",
+                    config.distill.top_k, folders[0], sets[0].info().k));
+  }
+  return sets;
+}
+
+int64_t shared_vocabulary(const Tokenizer& tokenizer, Model& student, const Teacher& teacher) {
+  const int64_t heads = teacher.model.model ? std::min(student.config().vocab_size,
+                                                       teacher.model.model->config().vocab_size)
+                                            : student.config().vocab_size;
+  return std::min(tokenizer.vocab_size(), heads);
+}
+
+}  // namespace
+
+int train_distillation(RunContext run) {
+  const RunConfig& config = run.config;
+  Mesh mesh(std::move(run.world), mesh_shape(config.parallel));
+  Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "", run.console);
+
+  const std::string tokenizer_path = tokenizer_folder(config.model);
+  const Tokenizer tokenizer(tokenizer_path);
+  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh,
+                                       metrics, &run.stop_requested);
+  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh,
+                                      metrics, &run.stop_requested);
+  Loader loader(train, source_weights(config.data.train), loader_options(config, mesh));
+  std::unique_ptr<Loader> eval_loader;
+  if (!eval.empty()) {
+    eval_loader = std::make_unique<Loader>(eval, source_weights(config.data.eval),
+                                           eval_loader_options(config, mesh));
+  }
+
+  TrainedModel trained = make_trained_model(config, mesh);
+  Model& student = *trained.model;
+  const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
+  const std::unique_ptr<Optimizer> optimizer =
+      make_optimizer(TrainedModel::optimizer_config(config), *sharding);
+  record_run(run, tokenizer_path, tokenizer, train, mesh);
+  say_start(config, student, loader, mesh, metrics);
+  say_first_example(train, tokenizer, metrics);
+  say_trained(trained, metrics);
+  const ChatFormat format(tokenizer, config.data.chat_template);
+  record_chat_template(config, format, train, mesh);
+  const std::vector<int64_t> stop_ids =
+      stop_ids_of(config.model.model_name_or_path, student.config());
+  say_end_of_turn(format, train, tokenizer, stop_ids, metrics);
+
+  Teacher teacher = make_teacher(config, trained, tokenizer, mesh, metrics);
+  const int64_t vocabulary = shared_vocabulary(tokenizer, student, teacher);
+  DistillLoss loss(config.distill, vocabulary, teacher.model);
+  DistillSource source{.mesh = mesh,
+                       .loader = loader,
+                       .config = config.distill,
+                       .student = student,
+                       .teacher = teacher.model,
+                       .datasets = train,
+                       .sets = open_sets(config, train, metrics),
+                       .seed = static_cast<uint64_t>(config.seed),
+                       .max_length = config.data.max_length,
+                       .stop_ids = stop_ids};
+  const auto take_metrics = [&](bool evaluation) {
+    MetricRow row = loss.take_metrics(mesh.dp(), evaluation);
+    if (!evaluation && config.distill.lmbda > 0)
+      row.emplace_back("student_steps", source.take_share());
+    return row;
+  };
+  Trainer trainer(
+      {.mesh = mesh,
+       .model = student,
+       .objective = [&loss](Model& model, const Batch& batch) { return loss(model, batch); },
+       .sharding = *sharding,
+       .optimizer = *optimizer,
+       .batches = batches_of(source),
+       .eval_batches = eval_loader ? std::optional(batches_of(*eval_loader)) : std::nullopt,
+       .metrics = metrics,
+       .eval_objective = [&loss](
+                             Model& model,
+                             const Batch& batch) { return loss.cross_entropy_of(model, batch); },
+       .take_metrics = take_metrics},
+      trainer_options(run, student, mesh));
+  const auto answers = [&] {
+    return exact_match(student, tokenizer, config.data.exact_match, format, stop_ids, mesh);
+  };
+  const ExactMatch before = config.data.exact_match.empty() ? ExactMatch{} : answers();
+  if (trainer.run() == Trainer::End::kStopped) return 75;
+  if (optimizer->use_average()) sharding->gather_parameters();
+  if (!config.data.exact_match.empty()) say_match(before, answers(), metrics);
+  finish_run(config, trained, tokenizer_path, *sharding, mesh, metrics);
+  return 0;
+}
+
+}  // namespace lathe

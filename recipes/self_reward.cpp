@@ -1,0 +1,249 @@
+// Self-rewarding iteration: a model answers, its answers are judged, and the next model prefers the
+// better ones.
+#include "recipes/self_reward.h"
+
+#include <fmt/core.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "data/shards/file.h"
+#include "data/shards/hash.h"
+#include "recipes/dpo.h"
+#include "recipes/exact_match.h"
+#include "recipes/language_model.h"
+#include "recipes/metrics_log.h"
+#include "recipes/model_hash.h"
+#include "recipes/parts.h"
+#include "recipes/self_reward_stages.h"
+#include "recipes/stage.h"
+#include "trainer/agree.h"
+#include "trainer/generate/generation_config.h"
+#include "trainer/hf_folder.h"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+// Everything in the config that decides what the stages before TRAIN make.
+std::string settings_of(const RunConfig& config) {
+  const SelfRewardConfig& c = config.self_reward;
+  const std::string rubric =
+      c.scorer == "judge" ? hex16(hash_bytes(read_rubric(c.judge_prompt))) : "";
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", config.seed,
+                     config.model.dtype, config.data.chat_template, c.prompts_per_iteration,
+                     c.num_generations, c.max_new_tokens, c.temperature, c.top_p, c.scorer,
+                     c.verifier, c.answer_pattern, rubric, c.judge_pattern, c.judge_min,
+                     c.judge_max, c.judge_samples, c.judge_min_valid, c.judge_aggregate,
+                     c.reward_model_name_or_path, c.selector,
+                     fmt::format("{} {} {}", c.min_margin, c.length_control, c.pairs_per_prompt));
+}
+
+// The run that trains the next model on what was selected. Its adapters, if any, are put into the
+// weights.
+RunConfig training_config(const RunConfig& config, const std::string& model_folder,
+                          const std::string& tokenizer, const std::string& pairs,
+                          const std::string& output_dir) {
+  RunConfig training = config;
+  const bool alone = config.self_reward.selector == "top_score";
+  training.recipe = alone ? "sft" : "dpo";
+  training.model.model_name_or_path = model_folder;
+  training.model.tokenizer = tokenizer;
+  training.output_dir = output_dir;
+  training.data.train = {{.path = pairs, .shape = alone ? "prompt_completion" : "preference"}};
+  training.data.eval.clear();
+  training.data.exact_match.clear();
+  training.data.cache_dir = fs::path(output_dir).parent_path().string() + "/cache";
+  training.train.eval_steps = 0;
+  return training;
+}
+
+class Iteration {
+ public:
+  Iteration(RunContext& run, const Tokenizer& tokenizer, const ChatFormat& format,
+            const std::string& tokenizer_path, Metrics& metrics, int64_t number,
+            std::string model_folder)
+      : run_(run),
+        world_(*run.world),
+        metrics_(metrics),
+        tokenizer_path_(tokenizer_path),
+        stages_(fmt::format("{}/iteration-{}", run.config.output_dir, number), world_),
+        context_{run.config, world_, tokenizer, format, number, std::move(model_folder)},
+        tokenizer_(tokenizer) {}
+
+  // The folder of the model that came out; "" when told to stop.
+  std::string go(const JsonLines& all) {
+    const RunConfig& config = run_.config;
+    const std::string model = broadcast_bytes(
+        world_, world_.rank() == 0 ? hash_of_model(context_.model_folder) : std::string(), 0);
+    std::string inputs =
+        fmt::format("{} {} {}", settings_of(config), model, hex16(hash_bytes(dump_lines(all))));
+    const auto stage = [&](const char* name, const std::function<JsonLines()>& make) {
+      const std::string text = stages_.text(name, inputs, [&] { return dump_lines(make()); });
+      inputs += " " + hex16(hash_bytes(text));
+      return parse_lines(text);
+    };
+    const JsonLines prompts = stage("prompts.jsonl", [&] { return prompts_of(context_, all); });
+    if (is_stopped()) return "";
+    const JsonLines answers =
+        stage("samples.jsonl", [&] { return sample_answers(context_, prompts); });
+    if (is_stopped()) return "";
+    const JsonLines scores =
+        stage("scores.jsonl", [&] { return score_answers(context_, prompts, answers); });
+    const JsonLines pairs =
+        stage("pairs.jsonl", [&] { return select_answers(context_, prompts, answers, scores); });
+    if (pairs.empty()) {
+      throw std::runtime_error(
+          fmt::format("{}: no prompt has two answers that differ enough; use more num_generations, "
+                      "a higher temperature or other prompts",
+                      stages_.folder()));
+    }
+    metrics_.note(
+        fmt::format("iteration {}: {} answers to {} prompts, {} pairs", context_.iteration,
+                    prompts.size() * static_cast<size_t>(config.self_reward.num_generations),
+                    prompts.size(), pairs.size()));
+    if (is_stopped() || !train(inputs)) return "";
+    report(inputs, describe(prompts, answers, scores, pairs));
+    return trained_folder();
+  }
+
+ private:
+  std::string trained_folder() const { return stages_.folder() + "/model"; }
+  bool is_stopped() const { return any(world_, run_.stop_requested); }
+
+  // REFERENCE is the first part of what dpo does, kept in the iteration's own cache.
+  bool train(const std::string& inputs) {
+    RunConfig config = training_config(run_.config, context_.model_folder, tokenizer_path_,
+                                       stages_.folder() + "/pairs.jsonl", trained_folder());
+    bool stopped = false;
+    const auto work = [&] {
+      together(world_, [&] {
+        if (world_.rank() == 0) fs::create_directories(trained_folder());
+      });
+      RunContext inner{.config = config,
+                       .world = world_.split(0),
+                       .fingerprint = fingerprint(config),
+                       .cache_dir = config.data.cache_dir,
+                       .stop_requested = run_.stop_requested,
+                       .console = run_.console};
+      const int code = config.recipe == "dpo" ? train_preferences(std::move(inner))
+                                              : train_language_model(std::move(inner));
+      stopped = code != 0;
+      if (stopped) throw TrainingStopped();
+    };
+    try {
+      stages_.work("model", inputs + "\n" + without_folder(fingerprint(config)), work,
+                   [&] { return hash_of_model(trained_folder()); });
+    } catch (const TrainingStopped&) {
+    }
+    return !stopped;
+  }
+
+  struct TrainingStopped {};
+
+  // Where things lie does not decide what comes out.
+  static std::string without_folder(const std::string& fingerprint) {
+    std::string kept;
+    std::istringstream lines(fingerprint);
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.starts_with("model.model_name_or_path") && !line.starts_with("model.tokenizer") &&
+          !line.starts_with("data.train"))
+        kept += line + "\n";
+    }
+    return kept;
+  }
+
+  // EVAL and the report. The last step's measures of dpo say how chosen and rejected answers fared.
+  void report(const std::string& inputs, Json facts) {
+    const RunConfig& config = run_.config;
+    stages_.text("report.json", inputs, [&] {
+      facts["iteration"] = context_.iteration;
+      if (!config.data.exact_match.empty()) {
+        Mesh mesh(world_.split(0), {});
+        const auto percent = [&](const std::string& folder) {
+          const auto model =
+              load_model(folder, compute_dtype(config.model.dtype, mesh.device()), mesh.device());
+          return exact_match(*model, tokenizer_, config.data.exact_match, context_.format,
+                             stop_ids_of(folder, model->config()), mesh)
+              .percent();
+        };
+        facts["exact_match_before"] = percent(context_.model_folder);
+        facts["exact_match_after"] = percent(trained_folder());
+        metrics_.note(fmt::format("iteration {}: exact match {:.1f} % before, {:.1f} % after",
+                                  context_.iteration, facts["exact_match_before"].get<double>(),
+                                  facts["exact_match_after"].get<double>()));
+      }
+      together(world_, [&] {
+        if (world_.rank() != 0) return;
+        const std::vector<LoggedRow> rows = read_metrics_log(trained_folder() + "/metrics.jsonl");
+        for (const char* name : {"loss", "logps/chosen", "logps/rejected", "rewards/margins"}) {
+          const Curve curve = curve_of(rows, name);
+          if (curve.values.empty()) continue;
+          facts["train"][name] = {{"first", curve.values.front()}, {"last", curve.values.back()}};
+        }
+      });
+      return facts.dump(2) + "\n";
+    });
+  }
+
+  RunContext& run_;
+  Group& world_;
+  Metrics& metrics_;
+  std::string tokenizer_path_;
+  StageFolder stages_;
+  StageContext context_;
+  const Tokenizer& tokenizer_;
+};
+
+// PROMOTE, for the last time: the result lies where every run's lies.
+void publish_result(const std::string& from, const std::string& to) {
+  const auto is_of_run = [](const std::string& name) {
+    return name == "config.yaml" || name == "metrics.jsonl" || name == "trainer_state.json" ||
+           name == "run.json" || name.starts_with("events.") || name.starts_with("report.") ||
+           name.starts_with("loss.") || name.starts_with(".");
+  };
+  for (const auto& entry : fs::directory_iterator(from)) {
+    const std::string name = entry.path().filename();
+    if (!entry.is_regular_file() || is_of_run(name)) continue;
+    const std::string temporary = temporary_name(to + "/" + name);
+    fs::copy_file(entry.path(), temporary);
+    publish(temporary, to + "/" + name);
+  }
+}
+
+}  // namespace
+
+void self_reward_defaults(RunConfig& config) {
+  dpo_defaults(config);
+  config.dpo.loss_type = {"sigmoid"};
+}
+
+int train_on_own_answers(RunContext run) {
+  const RunConfig& config = run.config;
+  if (config.has_lora || config.model.from_scratch) {
+    throw std::invalid_argument(
+        "recipe self_reward trains all weights of a trained model, each iteration's the next one's "
+        "start: "
+        "leave lora and model.from_scratch out");
+  }
+  Metrics metrics(run.world->rank() == 0 ? config.output_dir : "", run.console);
+  const std::string tokenizer_path = tokenizer_folder(config.model);
+  const Tokenizer tokenizer(tokenizer_path);
+  const ChatFormat format(tokenizer, config.data.chat_template);
+  const JsonLines all = all_prompts(config.data.train);
+  std::string model = config.model.model_name_or_path;
+  for (int64_t i = 0; i < config.self_reward.iterations; ++i) {
+    Iteration iteration(run, tokenizer, format, tokenizer_path, metrics, i, model);
+    model = iteration.go(all);
+    if (model.empty()) return 75;
+  }
+  together(*run.world, [&] {
+    if (run.world->rank() == 0) publish_result(model, config.output_dir);
+  });
+  metrics.note("model written to " + config.output_dir);
+  return 0;
+}
+
+}  // namespace lathe

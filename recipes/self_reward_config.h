@@ -1,0 +1,99 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "trainer/config.h"
+
+namespace lathe {
+
+struct SelfRewardConfig {
+  int64_t iterations = 2;
+  int64_t prompts_per_iteration = 0;
+  int64_t num_generations = 4;
+  int64_t max_new_tokens = 128;
+  double temperature = 0.8, top_p = 1;
+  std::string scorer = "verifier";
+  std::string verifier = "numeric";
+  std::string answer_pattern;
+  std::string judge_prompt;
+  std::string judge_pattern = "[Ss]core: *([0-9]+(\\.[0-9]+)?)";
+  double judge_min = 0, judge_max = 5;
+  int64_t judge_samples = 1, judge_min_valid = 1;
+  std::string judge_aggregate = "mean";
+  std::string reward_model_name_or_path;
+  std::string selector = "best_worst";
+  double min_margin = 0;
+  double length_control = 0.1;
+  int64_t pairs_per_prompt = 1;
+};
+
+template <class V>
+void fields(V &v, SelfRewardConfig &c) {
+  v("iterations", c.iterations, "models that are made one out of another", at_least(1));
+  v("prompts_per_iteration", c.prompts_per_iteration,
+    "prompts of data.train that an iteration takes, each other ones; 0: all of "
+    "them every time",
+    at_least(0));
+  v("num_generations", c.num_generations, "answers to each prompt", at_least(1));
+  v("max_new_tokens", c.max_new_tokens, "of an answer; one that is cut there is never chosen",
+    at_least(1));
+  v("temperature", c.temperature, "of answers", above(0));
+  v("top_p", c.top_p, "of answers; 1: off", between(0, 1));
+  v("scorer", c.scorer,
+    "verifier: 1 for an answer that agrees with the data's, else 0; judge: the "
+    "model itself gives points; reward_model",
+    one_of({"verifier", "judge", "reward_model"}));
+  v("verifier", c.verifier,
+    "what has to agree: the last number, the whole text, or what "
+    "answer_pattern finds",
+    one_of({"numeric", "exact", "regex"}));
+  v("answer_pattern", c.answer_pattern,
+    "of verifier regex: its first group, the last match counts");
+  v("judge_prompt", c.judge_prompt,
+    "file with what the judge is asked: {prompt} and {response} are filled in");
+  v("judge_pattern", c.judge_pattern,
+    "finds the points in a judgment: the first group of the last match");
+  v("judge_min", c.judge_min, "fewest points; a judgment with fewer does not count");
+  v("judge_max", c.judge_max, "most points");
+  v("judge_samples", c.judge_samples, "judgments of each answer", at_least(1));
+  v("judge_min_valid", c.judge_min_valid,
+    "judgments that must be readable for an answer to have points", at_least(1));
+  v("judge_aggregate", c.judge_aggregate, "points out of several judgments",
+    one_of({"mean", "median"}));
+  v("reward_model_name_or_path", c.reward_model_name_or_path, "folder that recipe reward wrote");
+  v("selector", c.selector,
+    "pairs of a prompt: best_worst; length_controlled: the shortest near the "
+    "best, the longest near the worst; "
+    "correct_wrong: pairs_per_prompt of right and wrong answers (IRPO); "
+    "top_score: no pairs, the best is learnt (SFT)",
+    one_of({"best_worst", "length_controlled", "correct_wrong", "top_score"}));
+  v("min_margin", c.min_margin,
+    "by how much the scores of a pair must differ at least; equal ones make "
+    "none",
+    at_least(0));
+  v("length_control", c.length_control,
+    "rho of length_controlled: what counts as near, as a share of the range", between(0, 0.5));
+  v("pairs_per_prompt", c.pairs_per_prompt, "of correct_wrong", at_least(1));
+}
+
+inline std::vector<Conflict> conflicts(const SelfRewardConfig &c) {
+  std::vector<Conflict> found;
+  if (c.scorer == "judge" && c.judge_prompt.empty())
+    found.push_back({{"scorer", "judge_prompt"}, "a judge needs its question"});
+  if (c.scorer == "reward_model" && c.reward_model_name_or_path.empty())
+    found.push_back({{"scorer", "reward_model_name_or_path"}, "give the model's folder"});
+  if (c.scorer == "verifier" && c.verifier == "regex" && c.answer_pattern.empty())
+    found.push_back({{"verifier", "answer_pattern"}, "regex needs a pattern"});
+  if (c.selector == "correct_wrong" && c.scorer != "verifier")
+    found.push_back({{"selector", "scorer"}, "correct_wrong needs a verifier"});
+  if (c.selector != "top_score" && c.num_generations < 2)
+    found.push_back({{"num_generations", "selector"}, "pairs need 2 answers or more"});
+  if (c.judge_min_valid > c.judge_samples)
+    found.push_back({{"judge_min_valid", "judge_samples"}, "more than there are"});
+  if (!(c.judge_min < c.judge_max))
+    found.push_back({{"judge_min", "judge_max"}, "the first must be the smaller one"});
+  return found;
+}
+
+}  // namespace lathe

@@ -1,0 +1,302 @@
+#include "recipes/self_reward.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "recipes/scorers.h"
+#include "recipes/selectors.h"
+#include "recipes/self_reward_stages.h"
+#include "recipes/stage.h"
+#include "tests/recipes/run_recipe.h"
+#include "tests/temp_folder.h"
+#include "tests/tiny.h"
+
+namespace lathe {
+namespace {
+
+TEST(SelfReward, VerifiersCompareWhatTheyAreToldTo) {
+  SelfRewardConfig config;
+  EXPECT_EQ(verify("first 3, then -1,204.50 crowns", "#### -1204.5", config), 1);
+  EXPECT_EQ(verify("12", "It is 13.", config), 0);
+  EXPECT_EQ(verify("no number", "It is 13.", config), 0);
+  EXPECT_EQ(verify("13", "no number", config), std::nullopt);
+  config.verifier = "exact";
+  EXPECT_EQ(verify(" yes\n", "yes", config), 1);
+  EXPECT_EQ(verify("yes.", "yes", config), 0);
+  config.verifier = "regex";
+  config.answer_pattern = "at ([0-9:]+)";
+  EXPECT_EQ(verify("leaves at 10:00, arrives at 15:35.", "It arrives at 15:35.", config), 1);
+  EXPECT_EQ(verify("arrives at 15:36.", "It arrives at 15:35.", config), 0);
+  EXPECT_EQ(verify("arrives at 15:36.", "never", config), std::nullopt);
+}
+
+TEST(SelfReward, TheLastScoreOfAJudgmentCountsIfItIsInRange) {
+  SelfRewardConfig config;
+  EXPECT_EQ(points_of("Score: 2 at first, but ... Score: 4", config), 4);
+  EXPECT_EQ(points_of("score: 3.5", config), 3.5);
+  EXPECT_EQ(points_of("Score: 6", config), std::nullopt);
+  EXPECT_EQ(points_of("Score: 2 ... Score: 17", config), std::nullopt);
+  EXPECT_EQ(points_of("I like it", config), std::nullopt);
+  config.judge_samples = 4;
+  config.judge_min_valid = 2;
+  EXPECT_EQ(aggregate({1, std::nullopt, 4, 2}, config), 7.0 / 3);
+  EXPECT_EQ(aggregate({std::nullopt, 4, std::nullopt, std::nullopt}, config), std::nullopt);
+  config.judge_aggregate = "median";
+  EXPECT_EQ(aggregate({1, std::nullopt, 5, 2}, config), 2);
+  EXPECT_EQ(aggregate({1, 4, 5, 2}, config), 3);
+}
+
+std::vector<ScoredAnswer> answers_of(const std::vector<double>& scores,
+                                     const std::vector<int64_t>& lengths) {
+  std::vector<ScoredAnswer> answers;
+  for (size_t i = 0; i < scores.size(); ++i)
+    answers.push_back({.score = scores[i], .length = lengths[i]});
+  return answers;
+}
+
+TEST(SelfReward, SelectorsChooseAsTheirPapersSay) {
+  const auto answers = answers_of({4.2, 4.6, 4.55, 2.0, 2.3}, {900, 1500, 1100, 700, 1300});
+  SelfRewardConfig config;
+  EXPECT_EQ(select_pairs(answers, config, 1), (std::vector<ChosenPair>{{1, 3}}));
+  config.selector = "length_controlled";
+  for (const auto& [rho, pair] :
+       std::map<double, ChosenPair>{{0, {1, 3}}, {.1, {2, 3}}, {.2, {0, 4}}, {.4, {0, 4}}}) {
+    config.length_control = rho;
+    EXPECT_EQ(select_pairs(answers, config, 1), std::vector<ChosenPair>{pair}) << rho;
+  }
+  config.selector = "top_score";
+  config.scorer = "judge";
+  EXPECT_EQ(select_pairs(answers, config, 1), (std::vector<ChosenPair>{{1, -1}}));
+  config.selector = "best_worst";
+  config.min_margin = 2.7;
+  EXPECT_TRUE(select_pairs(answers, config, 1).empty());
+  EXPECT_TRUE(select_pairs(answers_of({1, 1}, {3, 4}), config, 1).empty());
+}
+
+TEST(SelfReward, WhatWasCutIsNeverChosenAndWhatHasNoScoreIsLeftOut) {
+  auto answers = answers_of({4.2, 4.6, 2.0}, {9, 9, 9});
+  answers[1].cut = true;
+  SelfRewardConfig config;
+  EXPECT_EQ(select_pairs(answers, config, 1), (std::vector<ChosenPair>{{0, 2}}));
+  answers[2].score.reset();
+  EXPECT_TRUE(select_pairs(answers, config, 1).empty());
+  answers[0].score.reset();
+  EXPECT_TRUE(select_pairs(answers, config, 1).empty());
+}
+
+TEST(SelfReward, RightAndWrongAnswersMakeDifferentPairs) {
+  const auto answers = answers_of({1, 0, 1, 0, 0}, {1, 1, 1, 1, 1});
+  SelfRewardConfig config;
+  config.selector = "correct_wrong";
+  config.pairs_per_prompt = 4;
+  const auto pairs = select_pairs(answers, config, 7);
+  ASSERT_EQ(pairs.size(), 4U);
+  std::set<std::pair<int64_t, int64_t>> different;
+  for (const ChosenPair& pair : pairs) {
+    EXPECT_EQ(answers[static_cast<size_t>(pair.chosen)].score, 1);
+    EXPECT_EQ(answers[static_cast<size_t>(pair.rejected)].score, 0);
+    different.insert({pair.chosen, pair.rejected});
+  }
+  EXPECT_EQ(different.size(), 4U);
+  config.pairs_per_prompt = 100;
+  EXPECT_EQ(select_pairs(answers, config, 7).size(), 6U);
+  EXPECT_TRUE(select_pairs(answers_of({1, 1}, {1, 1}), config, 7).empty());
+}
+
+TEST(SelfReward, AStageIsMadeOnceAndDamageIsNamed) {
+  const TempFolder folder;
+  on_ranks(2, [&](Mesh& mesh) {
+    StageFolder stages(folder / "s", mesh.world());
+    int made = 0;
+    const auto make = [&] {
+      ++made;
+      return std::string("text of rank ") + std::to_string(mesh.world().rank());
+    };
+    EXPECT_EQ(stages.text("a", "in", make), "text of rank 0");
+    EXPECT_EQ(stages.text("a", "in", make), "text of rank 0");
+    EXPECT_EQ(made, 1);
+    EXPECT_THAT(
+        [&] { stages.text("a", "other", make); },
+        testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr("other settings")));
+    mesh.world().barrier();
+    if (mesh.world().rank() == 0) std::ofstream(folder / "s/a") << "changed";
+    mesh.world().barrier();
+    EXPECT_THAT([&] { stages.text("a", "in", make); },
+                testing::ThrowsMessage<std::runtime_error>(
+                    testing::HasSubstr("is not what its stage wrote")));
+  });
+}
+
+constexpr const char* kFixtures = "fixtures/trl";
+
+const char* const kQuestions[] = {"How many?", "Which one?", "What is it?",
+                                  "When?",     "Where to?",  "Why?"};
+
+std::string write_questions(const std::string& path, const std::vector<std::string>& answers) {
+  std::ofstream out(path);
+  for (const std::string& answer : answers) {
+    for (const char* question : kQuestions)
+      out << nlohmann::json{{"question", question}, {"answer", answer}}.dump() << '\n';
+  }
+  return path;
+}
+
+RunConfig base_config(const std::string& folder) {
+  RunConfig config;
+  config.model.model_name_or_path = shared_path("fixtures/trl/model");
+  config.model.dtype = "fp32";
+  config.data.cache_dir = folder + "/cache";
+  config.data.packing = "false";
+  config.schedule.lr_scheduler_type = "constant";
+  config.schedule.warmup_steps = 0;
+  config.train.logging_steps = 1;
+  config.train.save_steps = 0;
+  return config;
+}
+
+// A model that answers yes or no, and stops.
+std::string undecided_model(const std::string& folder) {
+  RunConfig config = base_config(folder);
+  config.output_dir = folder + "/undecided";
+  config.data.train = {{.path = write_questions(folder + "/undecided.jsonl", {"yes", "no"})}};
+  config.optimizer.learning_rate = 3e-3;
+  config.train.max_steps = 80;
+  config.train.per_device_train_batch_size = 12;
+  run_recipe(config, 1);
+  return config.output_dir;
+}
+
+RunConfig config_of(const std::string& folder, const std::string& model) {
+  RunConfig config = base_config(folder);
+  config.recipe = "self_reward";
+  config.output_dir = folder + "/run";
+  config.model.model_name_or_path = model;
+  config.data.train = {{.path = write_questions(folder + "/prompts.jsonl", {"yes"})}};
+  config.data.exact_match = config.data.train[0].path;
+  config.train.per_device_train_batch_size = 4;
+  config.train.max_steps = 3;
+  config.optimizer.learning_rate = 3e-4;
+  config.dpo.loss_type = {"irpo"};
+  config.self_reward.num_generations = 6;
+  config.self_reward.max_new_tokens = 8;
+  config.self_reward.temperature = 1;
+  config.self_reward.verifier = "exact";
+  config.self_reward.selector = "correct_wrong";
+  config.self_reward.pairs_per_prompt = 2;
+  return config;
+}
+
+std::string file_of(const RunConfig& config, const std::string& name) {
+  return read_file(config.output_dir + "/" + name);
+}
+
+nlohmann::json report_of(const RunConfig& config, int64_t iteration) {
+  return nlohmann::json::parse(
+      file_of(config, "iteration-" + std::to_string(iteration) + "/report.json"));
+}
+
+TEST(SelfReward, LearnsWhatTheVerifierLikesAndARestartSkipsWhatIsFinished) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  const std::string model = undecided_model(folder.path());
+  RunConfig config = config_of(folder.path(), model);
+  run_recipe(config, 1);
+  const nlohmann::json first = report_of(config, 0), second = report_of(config, 1);
+  EXPECT_EQ(first["prompts"], 6);
+  EXPECT_EQ(first["answers"], 36);
+  EXPECT_GT(first["pairs"].get<int64_t>(), 2);
+  EXPECT_GT(first["eos_rate"].get<double>(), 0.5);
+  EXPECT_EQ(first["samples"].size(), 3U);
+  EXPECT_GT(second["mean_score"].get<double>(), first["mean_score"].get<double>());
+  EXPECT_EQ(first["exact_match_after"], second["exact_match_before"]);
+  EXPECT_TRUE(first["train"].contains("logps/chosen"));
+  const std::string weights = file_of(config, "model.safetensors");
+  EXPECT_EQ(weights, file_of(config, "iteration-1/model/model.safetensors"));
+
+  // The second iteration is lost from its scores on; the rest is taken up, and the same comes out.
+  const auto kept =
+      std::filesystem::last_write_time(config.output_dir + "/iteration-0/samples.jsonl");
+  for (const char* lost : {"scores.jsonl.stage.json", "pairs.jsonl", "pairs.jsonl.stage.json",
+                           "model.stage.json", "model", "report.json", "report.json.stage.json"}) {
+    EXPECT_GT(std::filesystem::remove_all(config.output_dir + "/iteration-1/" + lost), 0U) << lost;
+  }
+  std::filesystem::remove(config.output_dir + "/model.safetensors");
+  run_recipe(config, 1, /*stopped=*/true);
+  run_recipe(config, 1);
+  EXPECT_EQ(file_of(config, "model.safetensors"), weights);
+  EXPECT_EQ(std::filesystem::last_write_time(config.output_dir + "/iteration-0/samples.jsonl"),
+            kept);
+
+  // Two ranks make the same stages out of the same model.
+  RunConfig two = config;
+  two.output_dir = folder / "two";
+  two.self_reward.iterations = 1;
+  run_recipe(two, 2);
+  for (const char* name : {"prompts.jsonl", "samples.jsonl", "scores.jsonl", "pairs.jsonl"})
+    EXPECT_EQ(file_of(two, std::string("iteration-0/") + name),
+              file_of(config, std::string("iteration-0/") + name))
+        << name;
+
+  config.self_reward.temperature = 0.9;
+  EXPECT_THAT([&] { run_recipe(config, 1); },
+              testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr("other settings")));
+}
+
+TEST(SelfReward, AJudgeAndARewardModelScoreAnswers) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  const std::string model = undecided_model(folder.path());
+  RunConfig config = config_of(folder.path(), model);
+  config.self_reward.iterations = 1;
+  config.self_reward.selector = "best_worst";
+  config.self_reward.scorer = "judge";
+  config.self_reward.judge_prompt = folder / "rubric.txt";
+  std::ofstream(folder / "rubric.txt") << "Judge {prompt}";
+  EXPECT_THAT([&] { run_recipe(config, 1); }, testing::ThrowsMessage<std::invalid_argument>(
+                                                  testing::HasSubstr("has no {response}")));
+  std::ofstream(folder / "rubric.txt") << "Judge the answer {response} to {prompt}";
+  // It says yes or no: a yes is worth a point.
+  config.self_reward.judge_pattern = "(1)";
+  EXPECT_THAT([&] { run_recipe(config, 1); }, testing::ThrowsMessage<std::runtime_error>(
+                                                  testing::HasSubstr("no prompt has two answers")));
+  const auto lines = parse_lines(file_of(config, "iteration-0/scores.jsonl"));
+  ASSERT_EQ(lines.size(), 6U);
+  for (const auto& line : lines) EXPECT_EQ(line["failures"], 6);
+
+  RunConfig reward = base_config(folder.path());
+  reward.recipe = "reward";
+  reward.output_dir = folder / "reward";
+  reward.model.model_name_or_path = model;
+  reward.data.train = {{.path = shared_path("fixtures/trl/dpo/data.jsonl")}};
+  reward.train.max_steps = 1;
+  run_recipe(reward, 1);
+  config.output_dir = folder / "scored";
+  config.self_reward.scorer = "reward_model";
+  config.self_reward.reward_model_name_or_path = reward.output_dir;
+  config.self_reward.selector = "top_score";
+  run_recipe(config, 2);
+  EXPECT_EQ(report_of(config, 0)["unscored"], 0);
+  EXPECT_EQ(report_of(config, 0)["pairs"], report_of(config, 0)["prompts_with_pair"]);
+}
+
+TEST(SelfReward, WhatDoesNotGoTogetherIsSaid) {
+  SelfRewardConfig config;
+  EXPECT_TRUE(conflicts(config).empty());
+  config.scorer = "judge";
+  EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("needs its question"));
+  config = {};
+  config.num_generations = 1;
+  EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("2 answers or more"));
+  const TempFolder folder;
+  RunConfig run;
+  run.recipe = "self_reward";
+  run.output_dir = folder / "run";
+  run.has_lora = true;
+  EXPECT_THAT([&] { run_recipe(run, 1); },
+              testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr("leave lora")));
+}
+
+}  // namespace
+}  // namespace lathe

@@ -1,0 +1,163 @@
+#include "trainer/objective/distill.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "trainer/objective/soft_targets.h"
+
+namespace lathe {
+namespace {
+
+// The teacher's view of the student's model, whatever happens.
+class AdaptersOff {
+ public:
+  explicit AdaptersOff(Lora* adapters) : adapters_(adapters) {
+    if (adapters_) adapters_->set_enabled(false);
+  }
+  ~AdaptersOff() {
+    if (adapters_) adapters_->set_enabled(true);
+  }
+  AdaptersOff(const AdaptersOff&) = delete;
+
+ private:
+  Lora* adapters_;
+};
+
+TeacherRows slice(const TeacherRows& rows, int64_t begin, int64_t end, int64_t k) {
+  const auto width = [&](const at::Tensor& x) { return k > 0 ? x.slice(1, 0, k) : x; };
+  if (k == 0 || k >= rows.ids_NK.size(1)) {
+    return {rows.ids_NK.slice(0, begin, end), rows.logp_NK.slice(0, begin, end),
+            rows.tail_N.slice(0, begin, end)};
+  }
+  // What is beyond the k joins the tail.
+  const at::Tensor dropped =
+      rows.logp_NK.slice(0, begin, end).slice(1, k).to(at::kFloat).logsumexp(1);
+  return {width(rows.ids_NK.slice(0, begin, end)), width(rows.logp_NK.slice(0, begin, end)),
+          at::logaddexp(rows.tail_N.slice(0, begin, end), dropped)};
+}
+
+}  // namespace
+
+at::Tensor TeacherModel::hidden(const Batch& batch) const {
+  const at::NoGradGuard no_grad;
+  const AdaptersOff off(adapters);
+  const at::Tensor hidden_TH = model->hidden(batch);
+  model->take_auxiliary_loss();
+  return hidden_TH;
+}
+
+at::Tensor TeacherModel::logits(const at::Tensor& hidden_NH) const {
+  const AdaptersOff off(adapters);
+  return model->logits(hidden_NH);
+}
+
+void TeacherModel::run(const std::function<void(Model&)>& work) const {
+  const AdaptersOff off(adapters);
+  work(*model);
+}
+
+DistillLoss::DistillLoss(DistillConfig config, int64_t vocabulary, TeacherModel teacher)
+    : config_(std::move(config)), vocabulary_(vocabulary), teacher_(teacher) {}
+
+LossSum DistillLoss::operator()(Model& student, const Batch& batch) {
+  return run(student, batch, config_.ce_weight);
+}
+
+LossSum DistillLoss::cross_entropy_of(Model& student, const Batch& batch) {
+  if (teacher_.model == nullptr && !batch.teacher.defined()) return cross_entropy(student, batch);
+  evaluation_ = true;
+  const LossSum sum = run(student, batch, 1);
+  evaluation_ = false;
+  return sum;
+}
+
+LossSum DistillLoss::run(Model& student, const Batch& batch, double ce_weight) {
+  const at::Tensor chosen_N = (batch.targets != kIgnore).nonzero().squeeze(1);
+  const at::Tensor targets_N = batch.targets.index_select(0, chosen_N);
+  const at::Tensor teacher_NH =
+      batch.teacher.defined() ? at::Tensor() : teacher_.hidden(batch).index_select(0, chosen_N);
+  // After the teacher, which may be the same model: what the student's forward leaves behind stays.
+  const at::Tensor hidden_NH = student.hidden(batch).index_select(0, chosen_N);
+  const TeacherRows& rows = batch.teacher;
+  const at::Tensor losses_N = student.logit_losses(
+      hidden_NH, [this, targets_N, teacher_NH, rows, ce_weight](const at::Tensor& logits_CV,
+                                                                const ChunkRequest& request) {
+        return chunk(logits_CV, request, targets_N, teacher_NH, rows, ce_weight);
+      });
+  const at::Tensor weights_N = batch.weights.index_select(0, chosen_N);
+  // In float64, as cross_entropy does: the order of additions does not depend on threads.
+  return with_auxiliary_loss(at::dot(losses_N.to(at::kDouble), weights_N.to(at::kDouble)), student,
+                             batch);
+}
+
+ChunkLoss DistillLoss::chunk(const at::Tensor& logits_CV, const ChunkRequest& request,
+                             const at::Tensor& targets_N, const at::Tensor& teacher_NH,
+                             const TeacherRows& rows, double ce_weight) {
+  const int64_t begin = request.begin, end = begin + logits_CV.size(0);
+  const at::Tensor student_CV = logits_CV.slice(1, 0, vocabulary_);
+  at::Tensor best_C;
+  ChunkLoss loss = divergence_of_chunk(
+      student_CV, teacher_NH.defined() ? teacher_NH.slice(0, begin, end) : teacher_NH,
+      rows.defined() ? slice(rows, begin, end, config_.top_k) : rows, request.with_gradient,
+      best_C);
+  // Over the whole head, padding and all: the loss that fine-tuning has.
+  const at::Tensor target_C1 = targets_N.slice(0, begin, end).unsqueeze(1);
+  const at::Tensor log_z_C1 = logits_CV.logsumexp(1, true);
+  const at::Tensor ce_C = (log_z_C1 - logits_CV.gather(1, target_C1)).squeeze(1);
+  if (!request.is_again) measure(loss.losses_C, ce_C, student_CV.argmax(1) == best_C);
+  loss.losses_C = ((1 - ce_weight) * loss.losses_C + ce_weight * ce_C).to(logits_CV.scalar_type());
+  if (!request.with_gradient) return loss;
+  at::Tensor dlogits =
+      ce_weight > 0 ? ce_weight * (logits_CV - log_z_C1).exp() : at::zeros_like(logits_CV);
+  if (ce_weight > 0) {
+    dlogits.scatter_add_(1, target_C1, at::full_like(ce_C, -ce_weight).unsqueeze(1));
+  }
+  dlogits.slice(1, 0, vocabulary_).add_(loss.dlogits_CV, 1 - ce_weight);
+  loss.dlogits_CV = dlogits;
+  return loss;
+}
+
+ChunkLoss DistillLoss::divergence_of_chunk(const at::Tensor& student_CV,
+                                           const at::Tensor& teacher_CH, const TeacherRows& rows,
+                                           bool with_gradient, at::Tensor& teacher_best_C) const {
+  if (rows.defined()) {
+    teacher_best_C = rows.ids_NK.select(1, 0);
+    return divergence_of_top_k(student_CV, at_temperature(rows, config_.temperature), config_,
+                               with_gradient);
+  }
+  const at::Tensor teacher_CV = teacher_.logits(teacher_CH).slice(1, 0, vocabulary_);
+  if (config_.top_k > 0) {
+    const TeacherRows best = top_k_of(teacher_CV, config_.top_k, config_.temperature);
+    teacher_best_C = best.ids_NK.select(1, 0);
+    return divergence_of_top_k(student_CV, best, config_, with_gradient);
+  }
+  teacher_best_C = teacher_CV.argmax(1);
+  return divergence_of_rows(student_CV, teacher_CV, config_, with_gradient);
+}
+
+void DistillLoss::measure(const at::Tensor& divergence_C, const at::Tensor& ce_C,
+                          const at::Tensor& agree_C) {
+  const auto sum = [](const at::Tensor& x) { return x.to(at::kDouble).sum(); };
+  const at::Tensor sums =
+      at::stack({sum(at::ones_like(ce_C)), sum(divergence_C), sum(ce_C), sum(agree_C)});
+  at::Tensor& all = sums_[evaluation_ ? 1 : 0];
+  all = all.defined() ? all + sums : sums;
+}
+
+MetricRow DistillLoss::take_metrics(Group& group, bool evaluation) {
+  at::Tensor& all = sums_[evaluation ? 1 : 0];
+  at::Tensor sums = all.defined() ? all : at::zeros({4}, at::kDouble).to(group.device());
+  group.all_reduce(sums, Reduce::kSum);
+  all = at::Tensor();
+  sums = sums.cpu();
+  const double targets = std::max(1.0, sums[0].item<double>());
+  const auto mean = [&](int64_t i) { return sums[i].item<double>() / targets; };
+  if (evaluation && sums[0].item<double>() == 0) return {};
+  const std::string prefix = evaluation ? "eval_" : "";
+  return {{prefix + "divergence", mean(1)},
+          {prefix + "cross_entropy", mean(2)},
+          {prefix + "teacher_agreement", mean(3)}};
+}
+
+}  // namespace lathe

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <functional>
+
+#include "parallel/group.h"
+#include "trainer/console.h"
+#include "trainer/lora.h"
+#include "trainer/objective/distill_config.h"
+#include "trainer/objective/objective.h"
+
+// Learning from a teacher's distributions: per target
+//   ce_weight x cross entropy + (1 - ce_weight) x divergence of student and teacher.
+// Neither model's logits exist for all positions at once.
+namespace lathe {
+
+// A frozen model: one of its own, or the student with its adapters off.
+struct TeacherModel {
+  Model* model = nullptr;
+  Lora* adapters = nullptr;  // of the student, when that is the teacher
+
+  at::Tensor hidden(const Batch& batch) const;
+  at::Tensor logits(const at::Tensor& hidden_NH) const;
+  // Whatever else it is to do, as it is.
+  void run(const std::function<void(Model&)>& work) const;
+};
+
+class DistillLoss {
+ public:
+  // vocabulary: ids that both models know, which may have padded heads. The teacher: a model, or
+  // none where batches bring its rows.
+  DistillLoss(DistillConfig config, int64_t vocabulary, TeacherModel teacher);
+  LossSum operator()(Model& student, const Batch& batch);
+  // Cross entropy alone, for evaluation, while the divergence is measured besides.
+  LossSum cross_entropy_of(Model& student, const Batch& batch);
+  // Means over the targets since the last call; every rank calls it.
+  MetricRow take_metrics(Group& group, bool evaluation);
+
+ private:
+  LossSum run(Model& student, const Batch& batch, double ce_weight);
+  ChunkLoss chunk(const at::Tensor& logits_CV, const ChunkRequest& request,
+                  const at::Tensor& targets_N, const at::Tensor& teacher_NH,
+                  const TeacherRows& rows, double ce_weight);
+  ChunkLoss divergence_of_chunk(const at::Tensor& student_CV, const at::Tensor& teacher_CH,
+                                const TeacherRows& rows, bool with_gradient,
+                                at::Tensor& teacher_best_C) const;
+  void measure(const at::Tensor& divergence_C, const at::Tensor& ce_C, const at::Tensor& agree_C);
+
+  DistillConfig config_;
+  int64_t vocabulary_;
+  TeacherModel teacher_;
+  at::Tensor sums_[2];  // targets, divergence, cross entropy, agreement: training, evaluation
+  bool evaluation_ = false;
+};
+
+}  // namespace lathe
