@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "trainer/kernels/product.h"
 #include "trainer/models/linear_layer.h"
 
 namespace lathe {
@@ -24,14 +25,12 @@ double measure_gemm_flops(at::ScalarType dtype, at::Device device) {
   const at::NoGradGuard no_grad;
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   const at::Tensor a = at::ones({kSize, kSize}, options), b = at::ones({kSize, kSize}, options);
-  at::Tensor product = at::empty({kSize, kSize}, options);
   double seconds = 1e9;
   for (int i = 0; i < 3; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    at::mm_out(product, a, b);
-    product[0][0].item();  // waits for a GPU
-    seconds = std::min(
-        seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    product(a, b)[0][0].item();  // which waits for a GPU
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    seconds = std::min(seconds, taken.count());
   }
   return 2.0 * kSize * kSize * kSize / seconds;
 }

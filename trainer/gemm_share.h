@@ -13,7 +13,8 @@ namespace lathe {
 // repeats.
 double flops_per_token(Model& model);
 
-// Floating-point operations a second of a 1024^3 product, the best of three.
+// Floating-point operations a second of a 1024^3 product done as the model's are, the best of
+// three.
 double measure_gemm_flops(at::ScalarType dtype, at::Device device);
 
 }  // namespace lathe
