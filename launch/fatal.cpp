@@ -1,7 +1,6 @@
 #include "launch/fatal.h"
 
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -12,6 +11,7 @@
 #include "launch/arguments.h"
 #include "launch/exit_codes.h"
 #include "parallel/group.h"
+#include "recipes/run_record.h"
 #include "trainer/trainer.h"
 
 namespace lathe {
@@ -71,9 +71,7 @@ Fatal explain(std::exception_ptr error) {
 }
 
 void print_fatal(const Fatal& fatal, int rank) {
-  char host[256] = "?";
-  gethostname(host, sizeof host - 1);
-  fmt::print(stderr, "FATAL code={} rank={} host={} cause=\"{}\" hint=\"{}\"\n", fatal.code, rank, host, one_line(fatal.cause),
+  fmt::print(stderr, "FATAL code={} rank={} host={} cause=\"{}\" hint=\"{}\"\n", fatal.code, rank, host_name(), one_line(fatal.cause),
              hint(fatal.code));
 }
 

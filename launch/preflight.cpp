@@ -17,6 +17,7 @@
 #include "parallel/mesh.h"
 #include "parallel/mpi_group.h"
 #include "recipes/parts.h"
+#include "recipes/run_record.h"
 #include "trainer/agree.h"
 
 namespace lathe {
@@ -64,9 +65,7 @@ void print_pairs(Group& world) {
 
 void preflight(std::unique_ptr<Group> group, int launched, const std::string& identity, const MeshShape& shape) {
   check_ranks(*group, launched, identity);
-  char host[256] = "?";
-  gethostname(host, sizeof host - 1);
-  const std::string place = fmt::format("host {}  pid {}  {}  {} threads", host, getpid(), group->device().str(), at::get_num_threads());
+  const std::string place = fmt::format("host {}  pid {}  {}  {} threads", host_name(), getpid(), group->device().str(), at::get_num_threads());
   const std::vector<std::string> places = gather_bytes(*group, place);
   const bool first = group->rank() == 0;
   for (size_t rank = 0; first && rank < places.size(); ++rank) fmt::print("rank {:2}  {}\n", rank, places[rank]);

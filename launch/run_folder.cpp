@@ -11,6 +11,7 @@
 
 #include "launch/exit_codes.h"
 #include "launch/fatal.h"
+#include "recipes/run_record.h"
 
 namespace lathe {
 namespace {
@@ -39,9 +40,7 @@ RunFolder::RunFolder(const std::string& path) : path_(path) {
     close(lock_);
     throw Coded(kOutputLocked, fmt::format("output_dir {} is held by another run ({})", path, owner));
   }
-  char host[256] = "?";
-  gethostname(host, sizeof host - 1);
-  const std::string owner = fmt::format("host {} pid {}", host, getpid());
+  const std::string owner = fmt::format("host {} pid {}", host_name(), getpid());
   if (ftruncate(lock_, 0) != 0 || pwrite(lock_, owner.data(), owner.size(), 0) != std::ssize(owner)) {
     fail("output_dir " + path + " can not be written");
   }

@@ -21,12 +21,6 @@ using nlohmann::json;
 
 std::string path_of(const std::string& output_dir) { return output_dir + "/run.json"; }
 
-std::string host_name() {
-  char name[256] = "";
-  gethostname(name, sizeof name - 1);
-  return name;
-}
-
 std::string now() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr))); }
 
 void write(const std::string& output_dir, const json& value) {
@@ -36,6 +30,12 @@ void write(const std::string& output_dir, const json& value) {
 }
 
 }  // namespace
+
+std::string host_name() {
+  char name[256] = "?";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
 
 std::string program_hash() {
   Dl_info info = {};

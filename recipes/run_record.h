@@ -25,6 +25,9 @@ struct RunRecord {
   std::vector<Data> data = {};
 };
 
+// This machine's; "?" where it has none.
+std::string host_name();
+
 // xxh64 of the file that this program's code lies in, 16 hex digits; "" where it can not be read.
 std::string program_hash();
 
