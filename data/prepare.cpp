@@ -11,13 +11,13 @@
 #include <span>
 #include <stdexcept>
 
+#include "data/chat/chat_format.h"
 #include "data/corpus/record_text.h"
 #include "data/corpus/shapes.h"
 #include "data/prepare_folder.h"
 #include "data/prepare_wave.h"
 #include "data/shards/file.h"
 #include "data/shards/hash.h"
-#include "data/tokenize/chat_format.h"
 
 namespace lathe {
 namespace {

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "data/chat/chat_format.h"
 #include "data/prepare.h"
-#include "data/tokenize/chat_format.h"
 
 // One record -> ids and mask, or the reason why it is dropped. Pure, so that records can be made on
 // many threads.

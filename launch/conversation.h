@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/tokenize/chat_format.h"
+#include "data/chat/chat_format.h"
 #include "data/tokenize/tokenizer.h"
 
 // What verbs that generate are asked, as ids.

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "data/tokenize/chat_format.h"
+#include "data/chat/chat_format.h"
 #include "data/tokenize/tokenizer.h"
 #include "launch/arguments.h"
 #include "launch/exit_codes.h"

@@ -3,10 +3,10 @@
 
 #include <filesystem>
 
+#include "data/chat/chat_format.h"
 #include "data/corpus/corpus.h"
 #include "data/shards/dataset.h"
 #include "data/shards/teacher_set.h"
-#include "data/tokenize/chat_format.h"
 #include "data/tokenize/tokenizer.h"
 #include "launch/arguments.h"
 #include "launch/exit_codes.h"

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenize/chat_format.h"
+#include "data/chat/chat_format.h"
 #include "data/tokenize/tokenizer.h"
 #include "parallel/mesh.h"
 #include "trainer/model.h"

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "data/tokenize/chat_format.h"
+#include "data/chat/chat_format.h"
 #include "data/tokenize/tokenizer.h"
 #include "parallel/mesh.h"
 #include "recipes/parts.h"

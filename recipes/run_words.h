@@ -1,7 +1,7 @@
 #pragma once
 
+#include "data/chat/chat_format.h"
 #include "data/loader/loader.h"
-#include "data/tokenize/chat_format.h"
 #include "recipes/exact_match.h"
 #include "recipes/parts.h"
 #include "trainer/metrics.h"

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenize/chat_format.h"
+#include "data/chat/chat_format.h"
 #include "data/tokenize/tokenizer.h"
 #include "parallel/group.h"
 #include "recipes/run_config.h"

@@ -5,7 +5,7 @@
 #include <map>
 #include <stdexcept>
 
-#include "data/tokenize/chat_format.h"
+#include "data/chat/chat_format.h"
 #include "trainer/evaluate_text.h"
 #include "trainer/generate/generate.h"
 #include "trainer/score.h"

@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "data/tokenize/chat.h"
+#include "data/chat/chat.h"
 
 // One record after another from the user's files, each with the place it stands.
 namespace lathe {

@@ -1,5 +1,5 @@
+#include "data/chat/chat_format.h"
 #include "data/prepare_record.h"
-#include "data/tokenize/chat_format.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

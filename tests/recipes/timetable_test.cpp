@@ -9,7 +9,7 @@
 #include <regex>
 #include <set>
 
-#include "data/tokenize/chat.h"
+#include "data/chat/chat.h"
 #include "data/tokenize/tokenizer.h"
 
 namespace lathe {

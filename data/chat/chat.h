@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenize/chat_template.h"
+#include "data/chat/chat_template.h"
 #include "data/tokenize/tokenizer.h"
 
 // Conversations, and which tokens of a rendered one are trained.

@@ -1,4 +1,4 @@
-#include "data/tokenize/turn_landmarks.h"
+#include "data/chat/turn_landmarks.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

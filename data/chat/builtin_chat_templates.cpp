@@ -2,7 +2,7 @@
 #include <array>
 #include <stdexcept>
 
-#include "data/tokenize/chat_template.h"
+#include "data/chat/chat_template.h"
 
 namespace lathe {
 namespace {

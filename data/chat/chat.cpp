@@ -1,4 +1,4 @@
-#include "data/tokenize/chat.h"
+#include "data/chat/chat.h"
 
 #include <algorithm>
 #include <stdexcept>

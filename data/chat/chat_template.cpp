@@ -1,11 +1,11 @@
-#include "data/tokenize/chat_template.h"
+#include "data/chat/chat_template.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <utility>
 
-#include "data/tokenize/turn_landmarks.h"
+#include "data/chat/turn_landmarks.h"
 
 namespace lathe {
 namespace {

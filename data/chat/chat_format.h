@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenize/chat.h"
-#include "data/tokenize/chat_template.h"
+#include "data/chat/chat.h"
+#include "data/chat/chat_template.h"
 #include "data/tokenize/tokenizer.h"
 
 // The chat template of a run together with what it asks the tokenizer for. Immutable and

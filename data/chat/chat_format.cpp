@@ -1,4 +1,4 @@
-#include "data/tokenize/chat_format.h"
+#include "data/chat/chat_format.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
