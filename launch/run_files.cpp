@@ -20,7 +20,7 @@ std::string env(const char* name) {
 
 }  // namespace
 
-RunRequest read_run(const std::string& path, const std::vector<std::string>& overrides) {
+RunRequest read_run(const std::string& path, const std::vector<std::string>& overrides, bool with_data) {
   RunRequest request;
   with_code(kUsage, [&] {
     const ConfigSource source{.path = path, .overrides = overrides};
@@ -39,7 +39,9 @@ RunRequest read_run(const std::string& path, const std::vector<std::string>& ove
     teacher = resolve_model_folder(teacher, user_hub_folder());
   std::string& scorer = request.config.self_reward.reward_model_name_or_path;
   if (request.config.recipe == "self_reward" && !scorer.empty()) scorer = resolve_model_folder(scorer, user_hub_folder());
-  for (std::string& note : resolve_sources(request.config.data)) request.resolved.notes.push_back(std::move(note));
+  if (with_data) {
+    for (std::string& note : resolve_sources(request.config.data)) request.resolved.notes.push_back(std::move(note));
+  }
   request.fingerprint = fingerprint(request.config);
   return request;
 }

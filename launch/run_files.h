@@ -15,7 +15,8 @@ struct RunRequest {
 };
 
 // Reads the config file ("" : none) and overrides with the defaults of its recipe; mistakes become Coded(kUsage).
-RunRequest read_run(const std::string& path, const std::vector<std::string>& overrides);
+// with_data: its data have to be there.
+RunRequest read_run(const std::string& path, const std::vector<std::string>& overrides, bool with_data = true);
 
 // $XDG_CACHE_HOME/lathe, else ~/.cache/lathe.
 std::string user_cache_dir();

@@ -21,13 +21,14 @@ void share_start(Lora& lora, Mesh& mesh) {
   }
 }
 
-// With zero 3 no rank has all weights at once, unless adapters begin with a look at them.
+// Whoever cuts gradients or weights fills these unit by unit, so that no rank has them twice or all at once; unless
+// adapters begin with a look at them.
 void fill_now_or_later(TrainedModel& trained, const std::function<void(Parameter&)>& fill, const RunConfig& config) {
   const LoraConfig& lora = config.lora;
   const bool looks = config.has_lora && (lora.use_dora || lora.init_lora_weights.starts_with("pissa") ||
                                          !lora.modules_to_save.empty() || !lora.trainable_token_indices.empty());
   const std::vector<Parameter*> weights = trained.model->parameters();
-  if (config.parallel.zero < 3 || looks) {
+  if (config.parallel.zero < 2 || looks) {
     for (Parameter* weight : weights) fill(*weight);
     return;
   }
@@ -36,11 +37,6 @@ void fill_now_or_later(TrainedModel& trained, const std::function<void(Parameter
     fill(parameter);
     return true;
   };
-}
-
-Checkpointing checkpointing_of(const std::string& name) {
-  if (name == "selective") return Checkpointing::kSelective;
-  return name == "true" ? Checkpointing::kBlock : Checkpointing::kOff;
 }
 
 void choose_trained(TrainedModel& trained, const RunConfig& config, Mesh& mesh) {
@@ -57,6 +53,11 @@ void choose_trained(TrainedModel& trained, const RunConfig& config, Mesh& mesh) 
 }
 
 }  // namespace
+
+Checkpointing checkpointing_of(const std::string& name) {
+  if (name == "selective") return Checkpointing::kSelective;
+  return name == "true" ? Checkpointing::kBlock : Checkpointing::kOff;
+}
 
 TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh) {
   UnfilledModel opened = make_or_open_model(config, mesh);

@@ -33,6 +33,9 @@ struct TrainedModel {
   void save(const std::string& folder, const std::string& tokenizer_folder, Sharding& sharding, Mesh& mesh);
 };
 
+// train.gradient_checkpointing, read.
+Checkpointing checkpointing_of(const std::string& name);
+
 TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh);
 // The same of a model that was made otherwise.
 TrainedModel make_trained_model(const RunConfig& config, Mesh& mesh, std::unique_ptr<Model> model);

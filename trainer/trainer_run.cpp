@@ -1,11 +1,10 @@
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cmath>
-#include <fstream>
 
 #include "trainer/agree.h"
+#include "trainer/process_memory.h"
 #include "trainer/trainer.h"
 
 // The run around the steps: when to log, evaluate, save and stop.
@@ -22,14 +21,6 @@ double seconds_since(Clock::time_point start) {
 
 void append(MetricRow& row, const MetricRow& more) {
   row.insert(row.end(), more.begin(), more.end());
-}
-
-// Memory of this process, now.
-double resident_gib() {
-  std::ifstream file("/proc/self/statm");
-  double size = 0, resident = 0;
-  file >> size >> resident;
-  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 30);
 }
 
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
@@ -143,7 +134,7 @@ void Trainer::log_step(const StepStats& stats) {
                 {"tokens_per_second", rate},
                 {"data_wait_seconds", window_.data_wait_seconds / steps},
                 {"step_seconds", window_.seconds / steps},
-                {"memory_gib", resident_gib()}};
+                {"memory_gib", resident_bytes() / (1 << 30)}};
   if (options_.gemm_flops > 0)
     row.emplace_back("gemm_share", rate * options_.flops_per_token / options_.gemm_flops);
   if (parts_.take_metrics) append(row, parts_.take_metrics(false));
