@@ -24,7 +24,7 @@ int env_verb(int argc, char** argv) {
   row("compiler", __VERSION__);
   row("libtorch", TORCH_VERSION);
   row("capability", at::get_cpu_capability());
-  row("bf16", cpu_has_fast_bf16() ? "fast on this CPU (AMX)" : "slow on this CPU: dtype auto computes in fp32");
+  row("bf16", fast_bf16() ? fmt::format("fast on this CPU ({})", fast_bf16()) : "slow on this CPU: dtype auto computes in fp32");
   row("cores", fmt::format("{}", sysconf(_SC_NPROCESSORS_ONLN)));
   row("threads", fmt::format("{}", at::get_num_threads()));
   row("memory", fmt::format("{:.1f} GiB", static_cast<double>(memory.totalram) * memory.mem_unit / (1 << 30)));

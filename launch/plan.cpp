@@ -48,9 +48,9 @@ Hardware this_machine(int64_t ranks, at::ScalarType dtype) {
   Hardware h{.name = "cpu", .ranks_per_host = ranks};
   h.memory_bytes = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE)) * share;
   h.gemm_flops = measure_gemm_flops(dtype, at::kCPU) * share;
+  h.program_bytes = resident_bytes();  // with the libraries in use
   h.memory_bandwidth = copy_bandwidth() * share;
   h.local_bandwidth = h.network_bandwidth = h.memory_bandwidth / 3;
-  h.program_bytes = resident_bytes();
   return h;
 }
 

@@ -89,7 +89,7 @@ MeshShape mesh_shape(const ParallelSection& config) {
 at::ScalarType compute_dtype(const std::string& dtype, at::Device device) {
   if (dtype == "fp32") return at::kFloat;
   if (dtype == "bf16") return at::kBFloat16;
-  return device.is_cuda() || cpu_has_fast_bf16() ? at::kBFloat16 : at::kFloat;
+  return device.is_cuda() || fast_bf16() != nullptr ? at::kBFloat16 : at::kFloat;
 }
 
 std::string tokenizer_folder(const ModelSection& config) {

@@ -21,7 +21,7 @@ using Datasets = std::vector<std::shared_ptr<const Dataset>>;
 
 MeshShape mesh_shape(const ParallelSection& config);
 
-// auto: bf16 where the device is fast at it (a GPU, or a CPU with AMX), else fp32.
+// auto: bf16 where the device is fast at it (a GPU, or a CPU with AMX or AVX512_BF16), else fp32.
 at::ScalarType compute_dtype(const std::string& dtype, at::Device device);
 
 // The model's own folder unless the config names another.

@@ -61,4 +61,5 @@ def main():
               f"other cores {max(0, others):.2f}, {line['other_cores']:.2f}", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

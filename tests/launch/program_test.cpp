@@ -33,7 +33,7 @@ class Program : public testing::Test {
   }
   std::string small_config() const {
     return write_config("recipe: sft\noutput_dir: " + folder_ + "/run\nmodel: {model_name_or_path: " + folder_ +
-                        "/model, from_scratch: true}\ndata: {train: " + folder_ + "/train.jsonl, eval: " + folder_ +
+                        "/model, from_scratch: true, dtype: fp32}\ndata: {train: " + folder_ + "/train.jsonl, eval: " + folder_ +
                         "/held_out.jsonl, max_length: 128, cache_dir: " + folder_ +
                         "/cache}\ntrain: {max_steps: 4, per_device_train_batch_size: 2, logging_steps: 1, save_steps: 2}\n");
   }
