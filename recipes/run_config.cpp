@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <set>
 
 namespace lathe {
@@ -12,18 +13,22 @@ namespace {
 struct LineWriter {
   std::string prefix, out;
   std::set<std::string> left_out;
+  std::set<std::string> only;  // not empty: these, and what is in them
+
+  bool wanted(const std::string& key) const {
+    return only.empty() || std::any_of(only.begin(), only.end(), [&](const std::string& each) {
+             return key == each || key.starts_with(each + ".") || key.starts_with(each + "[");
+           });
+  }
 
   template <class T>
   void operator()(const char* name, T& value, const char*, const Rule& = {}) {
     const std::string key = prefix + name;
     if (left_out.contains(key)) return;
-    if constexpr (std::is_same_v<T, std::string>) {
-      out += fmt::format("{}: {}\n", key, value);
-    } else if constexpr (std::is_arithmetic_v<T>) {
-      out += fmt::format("{}: {}\n", key, value);
-    } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
-      out += fmt::format("{}: {}\n", key, value);
+    if constexpr (std::is_same_v<T, std::string> || std::is_arithmetic_v<T> || std::is_same_v<T, std::vector<std::string>>) {
+      if (wanted(key)) out += fmt::format("{}: {}\n", key, value);
     } else if constexpr (std::is_same_v<T, TextMap>) {
+      if (!wanted(key)) return;
       for (const auto& [item, text] : value) out += fmt::format("{}.{}: {}\n", key, item, text);
     } else if constexpr (requires { value.begin(); }) {
       for (size_t i = 0; i < value.size(); ++i) nested(fmt::format("{}[{}].", key, i), value[i]);
@@ -39,6 +44,14 @@ struct LineWriter {
     prefix = outer;
   }
 };
+
+// What may change when a run goes on.
+constexpr const char* kFreeKeys[] = {
+    "parallel", "train.logging_steps", "train.eval_steps", "train.save_steps", "train.save_total_limit", "train.sample_steps",
+    "train.num_samples", "train.price_per_hour", "train.save_on_first_step", "train.save_in_background",
+    "train.load_best_model_at_end", "train.metric_for_best_model", "train.greater_is_better", "train.per_device_eval_batch_size",
+    "data.eval", "data.exact_match", "data.cache_dir", "data.dataset_dir", "data.prefetch", "train.per_device_train_batch_size",
+    "train.gradient_accumulation_steps", "train.global_batch_size"};
 
 [[noreturn]] void refuse(const ResolvedConfig& resolved, const std::string& key, const std::string& what) {
   throw std::invalid_argument(fmt::format("{}: {}", resolved.where(key), what));
@@ -99,17 +112,20 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
 
 std::string fingerprint(RunConfig config) {
   LineWriter writer;
-  writer.left_out = {"output_dir",        "parallel",        "train.logging_steps",
-                     "train.eval_steps",  "train.save_steps", "train.save_total_limit",
-                     "train.sample_steps", "train.num_samples", "train.price_per_hour", "train.save_on_first_step", "train.save_in_background", "train.load_best_model_at_end", "train.metric_for_best_model", "train.greater_is_better",
-                     "train.resume_from_checkpoint", "train.per_device_eval_batch_size",
-                     "data.eval",         "data.exact_match", "data.cache_dir", "data.dataset_dir", "data.prefetch",
-                     "train.per_device_train_batch_size", "train.gradient_accumulation_steps", "train.global_batch_size"};
+  writer.left_out = {"output_dir", "train.resume_from_checkpoint"};
+  writer.left_out.insert(std::begin(kFreeKeys), std::end(kFreeKeys));
   if (!config.has_lora) writer.left_out.insert("lora");
   for (const char* section : {"dpo", "distill", "capture", "reward", "self_reward"}) {
     const bool borrowed = section == std::string("dpo") && config.recipe == "self_reward";
     if (config.recipe != section && !borrowed) writer.left_out.insert(section);
   }
+  fields(writer, config);
+  return writer.out;
+}
+
+std::string free_settings(RunConfig config) {
+  LineWriter writer;
+  writer.only.insert(std::begin(kFreeKeys), std::end(kFreeKeys));
   fields(writer, config);
   return writer.out;
 }

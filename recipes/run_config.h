@@ -202,5 +202,7 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
 // One line `section.key: value` for every key that decides the numbers of a run. A checkpoint made under other lines is
 // not resumed. Left out: what only says how often to log and save, and the layout, which changes nothing beyond rounding.
 std::string fingerprint(RunConfig config);
+// The same of the keys that may change when a run goes on; then it says which did.
+std::string free_settings(RunConfig config);
 
 }  // namespace lathe

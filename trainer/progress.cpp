@@ -35,7 +35,7 @@ double LossMean::value() const {
 }
 
 std::string dump_progress(const Progress& progress, const std::string& fingerprint,
-                          const std::string& config) {
+                          const std::string& config, const std::string& settings) {
   return json{{"step", progress.step},
               {"updates", progress.updates},
               {"num_tokens", progress.num_tokens},
@@ -49,8 +49,15 @@ std::string dump_progress(const Progress& progress, const std::string& fingerpri
               {"best_step", progress.best_step},
               {"best_metric", progress.best_metric},
               {"fingerprint", fingerprint},
-              {"config", config}}
+              {"config", config},
+              {"settings", settings}}
       .dump();
+}
+
+std::string changed_settings(const std::string& state, const std::string& settings) {
+  const json value = json::parse(state, nullptr, /*allow_exceptions=*/false);
+  if (!value.is_object() || !value.contains("settings") || !value["settings"].is_string()) return "";
+  return line_diff(value["settings"].get<std::string>(), settings);
 }
 
 Progress parse_progress(const std::string& state, const std::string& fingerprint,

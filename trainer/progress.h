@@ -33,9 +33,13 @@ struct Progress {
   double best_metric = 0;
 };
 
-// fingerprint decides whether a run may be continued; config is the text behind it, for people.
+// fingerprint decides whether a run may be continued; config is the text behind it, for people;
+// settings: what may change, a line each.
 std::string dump_progress(const Progress& progress, const std::string& fingerprint,
-                          const std::string& config);
+                          const std::string& config, const std::string& settings = "");
+// The lines of the settings that the state was saved under and of these that differ; "" too where
+// the state tells none.
+std::string changed_settings(const std::string& state, const std::string& settings);
 
 // Throws std::invalid_argument, with the lines that differ, when the state is of another
 // fingerprint; std::runtime_error when it is not a state. `where` names it.

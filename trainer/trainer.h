@@ -134,6 +134,7 @@ class Trainer {
     std::string fingerprint = {};  // of what must not change within a run: a checkpoint of another
                                    // one is refused
     std::string config = {};       // the text behind it, for the message
+    std::string settings = {};     // what may change, a line each: changes are told
     const std::atomic<bool>* stop_requested = nullptr;
     // For the share of the speed of matrix products; 0: not shown. gemm_flops: of all ranks.
     double flops_per_token = 0, gemm_flops = 0;

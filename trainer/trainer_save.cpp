@@ -35,6 +35,8 @@ void Trainer::resume() {
   }
   if (checkpoint) {
     restore(*checkpoint);
+    if (const std::string changed = changed_settings(checkpoint->state(), options_.settings); !changed.empty())
+      parts_.metrics.note("goes on with other settings, which do not change the result:\n" + changed);
     parts_.metrics.note("resumed from " + checkpoint->folder() + " after step " +
                         std::to_string(progress_.step));
   }
@@ -92,7 +94,8 @@ void Trainer::save(bool must) {
   const bool in_background = !must && options_.train.save_in_background && copies_fit(slices);
   try {
     saving_.emplace(options_.output_dir, progress_.step, parts_.mesh, slices,
-                    dump_progress(progress_, options_.fingerprint, options_.config), in_background);
+                    dump_progress(progress_, options_.fingerprint, options_.config, options_.settings),
+                    in_background);
   } catch (const SaveFailed& error) {
     take_failed_save(progress_.step, error, must);
     return;

@@ -89,7 +89,10 @@ TEST_F(Program, TrainsAnAdapterResumesMergesAndGenerates) {
   EXPECT_EQ(whole.code, 0) << whole.output;
   EXPECT_THAT(whole.output, HasSubstr("in adapters"));
   EXPECT_FALSE(fs::exists(folder_ + "/whole/model.safetensors"));
-  EXPECT_EQ(run_lathe(train + "resume_from_checkpoint=" + folder_ + "/whole/checkpoint-2 output_dir=" + folder_ + "/resumed").code, 0);
+  const ProgramResult resumed =
+      run_lathe(train + "logging_steps=2 resume_from_checkpoint=" + folder_ + "/whole/checkpoint-2 output_dir=" + folder_ + "/resumed");
+  EXPECT_EQ(resumed.code, 0) << resumed.output;
+  EXPECT_THAT(resumed.output, HasSubstr("- train.logging_steps: 1\n+ train.logging_steps: 2\n"));
   EXPECT_EQ(adapter(folder_ + "/resumed"), adapter(folder_ + "/whole"));
 
   const ProgramResult merged = run_lathe("export " + folder_ + "/whole --merge --output " + folder_ + "/merged");

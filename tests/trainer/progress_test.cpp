@@ -43,6 +43,13 @@ TEST(Progress, OfAnotherConfigurationIsRefusedWithTheLinesThatDiffer) {
   EXPECT_NO_THROW(parse_progress(state, "abc", "seed: 1\nlogging_steps: 7\n", "here"));
 }
 
+TEST(Progress, SettingsThatMayChangeAreTold) {
+  const std::string state = dump_progress({}, "abc", "", "zero: 1\nlogging_steps: 5\n");
+  EXPECT_EQ(changed_settings(state, "zero: 1\nlogging_steps: 5\n"), "");
+  EXPECT_EQ(changed_settings(state, "zero: 3\nlogging_steps: 5\n"), "- zero: 1\n+ zero: 3\n");
+  EXPECT_EQ(changed_settings("{}", "zero: 1\n"), "");  // of an earlier version
+}
+
 TEST(Progress, TextThatIsNoStateIsRefused) {
   for (const char* text :
        {"{}", "[]", "1", R"({"fingerprint": "f", "config": "", "step": "one"})"}) {
