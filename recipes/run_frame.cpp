@@ -58,6 +58,7 @@ Trainer::Options trainer_options(const RunContext& run, Model& model, Mesh& mesh
           .fingerprint = run.fingerprint,
           .config = run.fingerprint,
           .stop_requested = &run.stop_requested,
+          .log = run.log,
           .flops_per_token = flops_per_token(model),
           .gemm_flops = static_cast<double>(sum_over(mesh.world(), {gemm}).at(0))};
 }
