@@ -11,6 +11,8 @@
 #include <string_view>
 
 #include "launch/exit_codes.h"
+#include "launch/launched.h"
+#include "launch/monitor.h"
 #include "launch/verbs.h"
 #include "trainer/nearest.h"
 
@@ -87,6 +89,10 @@ int main(int argc, char** argv) {
     return kDone;
   }
   if (!known(first)) return unknown_verb(first);
+  int rank = 0;
+  if ((first == "train" || first == "capture") && launched_ranks(&rank) > 1) {
+    if (const std::optional<int> code = watch_over_rank(rank)) _exit(*code);
+  }
   const int code = run_in_module(argc, argv);
   // LibTorch's own clean-up at exit takes a tenth of a second and frees nothing that the system would not.
   std::fflush(nullptr);

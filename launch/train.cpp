@@ -15,6 +15,7 @@
 #include "launch/run_recipe.h"
 #include "launch/run_verb.h"
 #include "launch/signals.h"
+#include "launch/watch.h"
 #include "parallel/mpi_group.h"
 #include "recipes/recipe.h"
 #include "trainer/agree.h"
@@ -22,8 +23,12 @@
 namespace lathe {
 namespace {
 
-int train(const RunRequest& request, bool is_first_rank, int launched, const std::atomic<bool>& stop_requested) {
-  const WorldOptions options = world_options(request.config.parallel, launched);
+int train(const RunRequest& request, bool is_first_rank, int launched, WatchPage* watch, const std::atomic<bool>& stop_requested) {
+  WorldOptions options = world_options(request.config.parallel, launched);
+  if (watch) {
+    configure_watch(*watch, request.config.parallel, request.config.output_dir);
+    options.log = &watch->log;
+  }
   const MpiSession mpi(options.backend != "local");
   std::optional<RunFolder> folder;
   if (is_first_rank) {
@@ -39,11 +44,13 @@ int train(const RunRequest& request, bool is_first_rank, int launched, const std
   try {
     run_world(options, [&](std::unique_ptr<Group> world) {
       check_ranks(*world, launched, identity);
+      if (watch) link_watch(*watch, *world);
       const int result = recipe.run({.config = request.config,
                                      .world = std::move(world),
                                      .fingerprint = request.fingerprint,
                                      .cache_dir = user_cache_dir(),
-                                     .stop_requested = stop_requested});
+                                     .stop_requested = stop_requested,
+                                     .log = options.log});
       code = result;
     });
   } catch (const Stopped& stopped) {
@@ -77,13 +84,14 @@ int train_verb(int argc, char** argv) {
 }
 
 int run_recipe(const std::string& config_path, const std::vector<std::string>& overrides) {
-  const std::atomic<bool>& stop_requested = stop_on_signals();
+  WatchPage* const watch = watch_page();
+  const std::atomic<bool>& stop_requested = stop_on_signals(watch ? &watch->signalled : nullptr);
   int rank = 0;
   const int launched = launched_ranks(&rank);
   try {
     const RunRequest request = read_run(config_path, overrides);
     check_launch(request.config.parallel, launched);
-    return train(request, rank == 0, launched, stop_requested);
+    return train(request, rank == 0, launched, watch, stop_requested);
   } catch (...) {
     const Fatal fatal = explain(std::current_exception());
     print_fatal(fatal, rank);
