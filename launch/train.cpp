@@ -3,13 +3,16 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <filesystem>
 #include <optional>
+#include <sstream>
 
 #include "data/shards/hash.h"
 #include "launch/arguments.h"
 #include "launch/exit_codes.h"
 #include "launch/fatal.h"
 #include "launch/ranks.h"
+#include "launch/restarts.h"
 #include "launch/run_files.h"
 #include "launch/run_folder.h"
 #include "launch/run_recipe.h"
@@ -69,6 +72,12 @@ int train_verb(int argc, char** argv) {
   Arguments arguments("train", "Trains a model as a config says.");
   arguments.positional("config", config_path, "the YAML file; lathe ls lists golden ones", false);
   arguments.positionals("overrides", overrides, "key=value, with or without the section");
+  int64_t max_restarts = 0;
+  std::string launcher;
+  arguments.option("--max-restarts", max_restarts,
+                   "start again, up to N times, from the newest checkpoint when the run was lost (71) or crashed; ends after 3 starts without "
+                   "a newer checkpoint");
+  arguments.option("--launcher", launcher, "with --max-restarts: what starts the ranks, in place of mpirun in front: \"mpirun -np 4\"");
   arguments.flag("--keys", keys, "list every config key with its default, then end");
   arguments.footer("\n" + config_help<RunConfig>());
   if (!arguments.parse(argc, argv)) return kDone;
@@ -80,7 +89,20 @@ int train_verb(int argc, char** argv) {
     overrides.insert(overrides.begin(), config_path);
     config_path.clear();
   }
-  return run_recipe(config_path, overrides);
+  if (max_restarts < 0) throw UsageError("--max-restarts is below 0");
+  if (max_restarts == 0 && !launcher.empty()) throw UsageError("--launcher goes with --max-restarts N");
+  if (max_restarts == 0) return run_recipe(config_path, overrides);
+  if (launched_ranks() > 0) {
+    throw UsageError("under mpirun a rank can not start the others again; say lathe train --max-restarts N --launcher \"mpirun -np ...\" instead");
+  }
+  RestartOptions options{.max_restarts = max_restarts, .command = {}, .output_dir = read_run(config_path, overrides).config.output_dir};
+  std::istringstream words(launcher);
+  for (std::string word; words >> word;) options.command.push_back(word);
+  options.command.push_back(std::filesystem::read_symlink("/proc/self/exe"));
+  options.command.push_back("train");
+  if (!config_path.empty()) options.command.push_back(config_path);
+  options.command.insert(options.command.end(), overrides.begin(), overrides.end());
+  return run_with_restarts(options);
 }
 
 int run_recipe(const std::string& config_path, const std::vector<std::string>& overrides) {

@@ -26,6 +26,7 @@ inline constexpr VerbText kVerbs[] = {
     {"prove", "show that splits and a resume change nothing in your config: lathe prove CONFIG.yaml"},
     {"report", "compare runs, as a table and a page of curves: lathe report RUN... [--output F.html]"},
     {"preflight", "check that ranks belong together and how fast they talk: mpirun -np N lathe preflight"},
+    {"postmortem", "say which rank did not arrive when a run was lost: lathe postmortem RUN"},
     {"ls", "list recipes, golden configs and model families"},
     {"cp", "copy a golden config to start from: lathe cp NAME DEST.yaml"},
     {"env", "print versions and what this machine can do"},
