@@ -38,6 +38,7 @@ int train(const RunRequest& request, bool is_first_rank, int launched, WatchPage
     folder.emplace(request.config.output_dir);
     for (const std::string& note : request.resolved.notes) fmt::print("{}\n", note);
     fmt::print("{}\n", request.resolved.dump);
+    if (const std::string warning = binding_warning(request.config.parallel.threads_per_rank); !warning.empty()) fmt::print("{}\n", warning);
     std::fflush(stdout);
     folder->write("config.yaml", request.resolved.dump);
   }
