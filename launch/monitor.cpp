@@ -46,6 +46,10 @@ class Monitor {
       read_signals();
       reap();
       if (!page_.configured || page_.heartbeat_timeout <= 0) {
+        // A signal that asks for an end is not a loss.
+        if (killed() && WTERMSIG(status_) != SIGTERM && WTERMSIG(status_) != SIGINT && WTERMSIG(status_) != SIGUSR1) {
+          return end_world(fatal_line(beat(steady_now()), killed_text(WTERMSIG(status_))), true);
+        }
         if (ended_) return code();
         continue;
       }

@@ -149,6 +149,18 @@ class Liveness : public testing::Test {
   std::future<int> code_;
 };
 
+TEST_F(Liveness, ARankThatIsKilledBeforeTheRanksMeetIsNamed) {
+  start_train("");
+  std::vector<pid_t> pids;
+  const auto forked = [&] { return processes("lathe-monitor", 1).size() == 1 && (pids = processes("lathe", 1)).size() == 1; };
+  ASSERT_TRUE(wait_for(forked)) << output();
+  kill(pids[0], SIGKILL);
+  EXPECT_EQ(end(), 71) << output();
+  EXPECT_THAT(output(), HasSubstr("FATAL code=71 rank=1"));
+  EXPECT_THAT(output(), HasSubstr("killed by signal 9"));
+  expect_nothing_left();
+}
+
 class KilledIn : public Liveness, public testing::WithParamInterface<std::pair<Phase, int>> {};
 
 TEST_P(KilledIn, EndsAllWith71AndOneLine) {
