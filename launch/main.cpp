@@ -11,6 +11,8 @@
 #include <string_view>
 
 #include "launch/exit_codes.h"
+#include "launch/launched.h"
+#include "launch/monitor.h"
 #include "launch/verbs.h"
 #include "trainer/nearest.h"
 
@@ -23,12 +25,12 @@ void print_help(std::FILE* out) {
              "lathe {}: fine-tunes open language models; Hugging Face folders in, Hugging Face folders out\n\n"
              "usage: lathe VERB [CONFIG.yaml] [key=value ...]\n\nverbs:\n",
              LATHE_VERSION);
-  for (const VerbText& verb : kVerbs) fmt::print(out, "  {:<9} {}\n", verb.name, verb.sentence);
+  for (const VerbText& verb : kVerbs) fmt::print(out, "  {:<10} {}\n", verb.name, verb.sentence);
   fmt::print(out,
              "\nlathe VERB --help tells more of one verb; lathe train --help lists every config key.\n"
              "Many ranks: mpirun -np N lathe train CONFIG.yaml, or parallel.ranks=N for threads of one process.\n\n"
              "exit codes: 0 done, 64 usage or config, 65 bad data, model or checkpoint, 69 launch mismatch, 70 our bug,\n"
-             "71 a peer was lost, 73 output folder locked or not writable, 74 disk full or I/O error,\n"
+             "71 a peer was lost or hangs, 73 output folder locked or not writable, 74 disk full or I/O error,\n"
              "75 stopped by a signal with a checkpoint saved: start again, 76 numeric stop\n");
 }
 
@@ -87,6 +89,10 @@ int main(int argc, char** argv) {
     return kDone;
   }
   if (!known(first)) return unknown_verb(first);
+  int rank = 0;
+  if ((first == "train" || first == "capture") && launched_ranks(&rank) > 1) {
+    if (const std::optional<int> code = watch_over_rank(rank)) _exit(*code);
+  }
   const int code = run_in_module(argc, argv);
   // LibTorch's own clean-up at exit takes a tenth of a second and frees nothing that the system would not.
   std::fflush(nullptr);

@@ -102,6 +102,8 @@ int preflight_verb(int argc, char** argv) {
     const RunRequest request = read_run(config_path, overrides);
     check_launch(request.config.parallel, launched);
     const WorldOptions options = world_options(request.config.parallel, launched);
+    const std::string warning = rank == 0 ? binding_warning(request.config.parallel.threads_per_rank) : "";
+    if (!warning.empty()) fmt::print("{}\n", warning);
     const MpiSession mpi(options.backend != "local");
     const std::string identity = rank_identity(hex16(hash_bytes(request.fingerprint)));
     run_world(options, [&](std::unique_ptr<Group> world) {

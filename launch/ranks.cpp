@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sched.h>
 #include <torch/version.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <set>
 #include <sstream>
 
@@ -28,6 +31,7 @@ std::vector<std::string> lines_of(const std::string& text) {
 WorldOptions world_options(const ParallelSection& parallel, int launched) {
   WorldOptions options;
   options.backend = parallel.backend != "auto" ? parallel.backend : launched > 0 ? "mpi" : "local";
+  if (options.backend == "nccl") options.device = "cuda";
   options.ranks = static_cast<int>(parallel.ranks);
   options.threads_per_rank = static_cast<int>(parallel.threads_per_rank);
   return options;
@@ -42,6 +46,23 @@ void check_launch(const ParallelSection& parallel, int launched) {
   if (launched > 0 && parallel.ranks > 1) {
     throw Coded(kUsage, "parallel.ranks makes threads of one process and does not go with mpirun; leave it out");
   }
+}
+
+std::string binding_warning(int64_t threads_per_rank) {
+  int ranks = 0;
+  for (const char* name : {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE"}) {
+    const char* text = std::getenv(name);
+    if (ranks == 0 && text) ranks = std::atoi(text);
+  }
+  cpu_set_t mine;
+  CPU_ZERO(&mine);
+  if (ranks < 1 || sched_getaffinity(0, sizeof mine, &mine) != 0) return "";
+  const int64_t cores = sysconf(_SC_NPROCESSORS_ONLN), own = CPU_COUNT(&mine);
+  const int64_t wanted = threads_per_rank > 0 ? threads_per_rank : cores / ranks;
+  if (own >= wanted) return "";
+  return fmt::format("rank 0 is bound to {} of this host's {} cores, but its {} ranks could have {} each; start with mpirun --bind-to none, or "
+                     "--map-by ppr:{}:node:PE={}",
+                     own, cores, ranks, wanted, ranks, wanted);
 }
 
 MpiSession::MpiSession(bool wanted) : wanted_(wanted) {

@@ -14,6 +14,9 @@ WorldOptions world_options(const ParallelSection& parallel, int launched);
 // Throws Coded where the config and what a launcher started do not go together. launched: launched_ranks().
 void check_launch(const ParallelSection& parallel, int launched);
 
+// What to do when the launcher bound this rank to fewer cores than its threads could use; "": it did not.
+std::string binding_warning(int64_t threads_per_rank);
+
 // MPI from the first rank to the last message; ends the whole world when this process fails, so that no peer hangs.
 class MpiSession {
  public:

@@ -53,17 +53,4 @@ std::string user_cache_dir() {
 
 std::string user_hub_folder() { return hub_cache_folder(env); }
 
-int launched_ranks(int* rank) {
-  for (const auto& [size, own] : {std::pair{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"},
-                                  std::pair{"PMI_SIZE", "PMI_RANK"},
-                                  std::pair{"SLURM_STEP_NUM_TASKS", "SLURM_PROCID"}}) {
-    const std::string ranks = env(size);
-    if (ranks.empty()) continue;
-    if (rank) *rank = std::atoi(env(own).c_str());
-    return std::atoi(ranks.c_str());
-  }
-  if (rank) *rank = 0;
-  return 0;
-}
-
 }  // namespace lathe

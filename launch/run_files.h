@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "launch/launched.h"
 #include "recipes/run_config.h"
 #include "trainer/config.h"
 
@@ -23,8 +24,5 @@ std::string user_cache_dir();
 
 // Where the user's Hugging Face cache lies, whether or not it is there.
 std::string user_hub_folder();
-
-// How many ranks a launcher (mpirun, srun) says there are; 0 when there is no launcher. `rank`: this one.
-int launched_ranks(int* rank = nullptr);
 
 }  // namespace lathe

@@ -23,7 +23,7 @@ constexpr Entry kTable[] = {
     {"tokenize", tokenize_verb}, {"render", render_verb}, {"tokenizer", tokenizer_verb}, {"inspect", inspect_verb},
     {"export", export_verb}, {"validate", validate_verb}, {"prove", prove_verb},
     {"report", report_verb}, {"ls", ls_verb},
-    {"preflight", preflight_verb}, {"plan", plan_verb},
+    {"preflight", preflight_verb}, {"postmortem", postmortem_verb}, {"plan", plan_verb},
     {"cp", cp_verb},       {"env", env_verb},           {"schema", schema_verb},
 };
 static_assert(std::size(kTable) == std::size(kVerbs));

@@ -21,6 +21,7 @@ int prove_verb(int argc, char** argv);
 int report_verb(int argc, char** argv);
 int preflight_verb(int argc, char** argv);
 int plan_verb(int argc, char** argv);
+int postmortem_verb(int argc, char** argv);
 int ls_verb(int argc, char** argv);
 int cp_verb(int argc, char** argv);
 int env_verb(int argc, char** argv);

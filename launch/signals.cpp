@@ -4,17 +4,21 @@
 #include <unistd.h>
 
 #include "launch/exit_codes.h"
+#include "parallel/rank_log.h"
 
 namespace lathe {
 namespace {
 
 std::atomic<bool> stop_requested{false};  // a signal handler can only reach what is global
 
+std::atomic<int64_t>* signalled = nullptr;
+
 std::atomic<bool> interrupted{false};
 
 void on_interrupt(int) { interrupted = true; }
 
 void on_signal(int) {
+  if (signalled) *signalled = steady_now();
   if (stop_requested.exchange(true)) _exit(kStopped);
 }
 
@@ -36,7 +40,8 @@ void explain_bus_errors() {
   sigaction(SIGBUS, &action, nullptr);
 }
 
-const std::atomic<bool>& stop_on_signals() {
+const std::atomic<bool>& stop_on_signals(std::atomic<int64_t>* when) {
+  signalled = when;
   struct sigaction action = {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;

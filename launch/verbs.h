@@ -27,6 +27,7 @@ inline constexpr VerbText kVerbs[] = {
     {"report", "compare runs, as a table and a page of curves: lathe report RUN... [--output F.html]"},
     {"preflight", "check that ranks belong together and how fast they talk: mpirun -np N lathe preflight"},
     {"plan", "predict memory and time of every way to cut a run over ranks: lathe plan CONFIG.yaml --ranks N"},
+    {"postmortem", "say which rank did not arrive when a run was lost: lathe postmortem RUN"},
     {"ls", "list recipes, golden configs and model families"},
     {"cp", "copy a golden config to start from: lathe cp NAME DEST.yaml"},
     {"env", "print versions and what this machine can do"},

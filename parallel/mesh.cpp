@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+#include "parallel/logged_group.h"
+
 namespace lathe {
 namespace {
 
@@ -47,6 +49,8 @@ Mesh::Mesh(std::unique_ptr<Group> world, MeshShape shape) : world_(std::move(wor
   // Neighbours are most often on one host, and tp talks the most.
   tp_ = world_->split(world_->rank() / shape.tp);
   dp_ = world_->split(world_->rank() % shape.tp);
+  name_axis(*tp_, "tp");
+  name_axis(*dp_, "dp");
 }
 
 }  // namespace lathe

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "parallel/local_group.h"
+#include "parallel/logged_group.h"
 #include "parallel/mpi_group.h"
 #include "parallel/nccl_group.h"
 
@@ -49,6 +50,7 @@ void run_process(const WorldOptions& options, const Body& body) {
     if (options.backend == "nccl")
       world = nccl_group(std::move(world),
                          at::Device(at::kCUDA, static_cast<at::DeviceIndex>(host.rank)));
+    if (options.log) world = logged(std::move(world), *options.log);
     body(std::move(world));
   });
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "parallel/group.h"
+#include "parallel/rank_log.h"
 
 // Makes the world: as many ranks as the launcher gave (MPI), or as many threads of this process as
 // asked for.
@@ -16,6 +17,7 @@ struct WorldOptions {
   int ranks = 1;               // local only: threads that act as ranks
   std::string device = "cpu";  // cpu | cuda
   int threads_per_rank = 0;    // 0: cores of this host / ranks on this host
+  RankLog* log = nullptr;      // mpi, nccl: where this rank's collectives are noted, if anywhere
 };
 
 // Runs body once per rank of this process, each with its world group: `ranks` threads for local,

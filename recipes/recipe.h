@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "parallel/group.h"
+#include "parallel/rank_log.h"
 #include "recipes/run_config.h"
 
 // What is trained on what, with which objective. A recipe builds the parts in plain sight and hands them to a Trainer.
@@ -19,6 +20,7 @@ struct RunContext {
   std::string cache_dir;    // of the user, for prepared data
   const std::atomic<bool>& stop_requested;
   bool console = true;  // print what happens
+  RankLog* log = nullptr;  // told the phase and the step
 };
 
 struct Recipe {

@@ -124,6 +124,8 @@ struct ParallelSection {
   int64_t ranks = 1;
   std::string backend = "auto";
   int64_t threads_per_rank = 0;
+  int64_t heartbeat_timeout = 15;
+  int64_t start_timeout = 3600, data_timeout = 600, step_timeout = 600, eval_timeout = 1800, save_timeout = 1800;
 };
 
 template <class V>
@@ -138,6 +140,15 @@ void fields(V& v, ParallelSection& c) {
   v("ranks", c.ranks, "threads of this process that act as ranks (not under mpirun)", between(1, 256));
   v("backend", c.backend, "how ranks talk; auto: mpi under mpirun, else threads", one_of({"auto", "local", "mpi", "nccl"}));
   v("threads_per_rank", c.threads_per_rank, "threads of each rank's tensor operations; 0: cores / ranks", at_least(0));
+  v("heartbeat_timeout", c.heartbeat_timeout,
+    "seconds after which a rank of mpirun that is silent or stopped counts as lost, and all end with 71; 0: nobody watches",
+    at_least(0));
+  v("start_timeout", c.start_timeout, "seconds without any progress, before the first step, that count as a hang; 0: none",
+    at_least(0));
+  v("data_timeout", c.data_timeout, "the same while a step waits for its data", at_least(0));
+  v("step_timeout", c.step_timeout, "the same in a step", at_least(0));
+  v("eval_timeout", c.eval_timeout, "the same in an evaluation", at_least(0));
+  v("save_timeout", c.save_timeout, "the same in a save, and at the end of the run", at_least(0));
 }
 
 struct CaptureSection {

@@ -59,6 +59,7 @@ Trainer::Options trainer_options(const RunContext& run, Model& model, Mesh& mesh
           .config = run.fingerprint,
           .settings = free_settings(config),
           .stop_requested = &run.stop_requested,
+          .log = run.log,
           .flops_per_token = flops_per_token(model),
           .gemm_flops = static_cast<double>(sum_over(mesh.world(), {gemm}).at(0))};
 }

@@ -127,7 +127,8 @@ class Iteration {
                        .fingerprint = fingerprint(config),
                        .cache_dir = config.data.cache_dir,
                        .stop_requested = run_.stop_requested,
-                       .console = run_.console};
+                       .console = run_.console,
+                       .log = run_.log};
       const int code = config.recipe == "dpo" ? train_preferences(std::move(inner))
                                               : train_language_model(std::move(inner));
       stopped = code != 0;

@@ -35,7 +35,7 @@ Trainer::Trainer(Parts parts, Options options)
 }
 
 StepStats Trainer::step() {
-  const std::vector<Batch> batches = parts_.batches.next();
+  const std::vector<Batch> batches = take_batches();
   const Counts counts = count(batches);
   // The loss stays on the device: no host wait per micro-batch.
   at::Tensor loss = at::zeros({}, parts_.mesh.device());
@@ -56,6 +56,18 @@ StepStats Trainer::step() {
   const bool applied = counts.targets > 0 && parts_.optimizer.update_if_finite(norm, factor, rate);
   parts_.sharding.gather_parameters();
   return finish_step(loss, norm, rate, counts, applied);
+}
+
+void Trainer::enter(Phase phase) {
+  const bool of_next = phase == Phase::kData || phase == Phase::kStep;
+  if (options_.log) options_.log->enter(phase, progress_.step + (of_next ? 1 : 0));
+}
+
+std::vector<Batch> Trainer::take_batches() {
+  enter(Phase::kData);
+  std::vector<Batch> batches = parts_.batches.next();
+  enter(Phase::kStep);
+  return batches;
 }
 
 StepNoise Trainer::noise() const {
@@ -112,6 +124,7 @@ StepStats Trainer::finish_step(at::Tensor loss, double norm, double learning_rat
 double Trainer::evaluate() {
   if (!parts_.eval_batches) throw std::invalid_argument("trainer: there are no evaluation data");
   const at::NoGradGuard no_grad;
+  enter(Phase::kEval);
   BatchSource& source = *parts_.eval_batches;
   source.seek({});
   at::Tensor sum =

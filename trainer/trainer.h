@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "parallel/mesh.h"
+#include "parallel/rank_log.h"
 #include "parallel/sharding.h"
 #include "trainer/batch_source.h"
 #include "trainer/checkpoint.h"
@@ -136,6 +137,7 @@ class Trainer {
     std::string config = {};       // the text behind it, for the message
     std::string settings = {};     // what may change, a line each: changes are told
     const std::atomic<bool>* stop_requested = nullptr;
+    RankLog* log = nullptr;  // told the phase and the step, for those who watch this rank
     // For the share of the speed of matrix products; 0: not shown. gemm_flops: of all ranks.
     double flops_per_token = 0, gemm_flops = 0;
   };
@@ -164,6 +166,8 @@ class Trainer {
     int64_t steps = 0, tokens = 0;
   };
 
+  void enter(Phase phase);
+  std::vector<Batch> take_batches();
   StepNoise noise() const;
   Counts count(const std::vector<Batch>& batches);
   at::Tensor loss_of(const Objective& objective, const Batch& batch);

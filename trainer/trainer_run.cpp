@@ -56,8 +56,10 @@ Trainer::End Trainer::run() {
     else
       parts_.metrics.tick(step, total, stats.loss);
     const bool best = (last || due(step, config.eval_steps)) && log_evaluation();
-    if (parts_.show_samples && config.sample_steps > 0 && (last || due(step, config.sample_steps)))
+    if (parts_.show_samples && config.sample_steps > 0 && (last || due(step, config.sample_steps))) {
+      enter(Phase::kEval);
       parts_.show_samples(step);
+    }
     const bool stop = poll() && (!last || progress_.evaluation_is_due);
     if (stop || best || save_is_due(step, last))
       save(/*must=*/stop || last || (step == 1 && config.save_on_first_step));

@@ -89,6 +89,7 @@ bool Trainer::save_is_due(int64_t step, bool last) const {
 
 void Trainer::save(bool must) {
   if (options_.output_dir.empty()) return;
+  enter(Phase::kSave);
   if (saving_) finish_save(must);
   const std::vector<StateSlice> slices = parts_.optimizer.state();
   const bool in_background = !must && options_.train.save_in_background && copies_fit(slices);
@@ -112,6 +113,7 @@ bool Trainer::copies_fit(const std::vector<StateSlice>& slices) {
 
 void Trainer::finish_save(bool must) {
   const int64_t step = saving_->step();
+  enter(Phase::kSave);
   try {
     saving_->finish();
     failed_saves_ = 0;

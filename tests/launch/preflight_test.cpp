@@ -24,6 +24,15 @@ TEST(Preflight, ALauncherOfAnotherMpiIsNamed) {
   EXPECT_THAT(result.output, HasSubstr("sees 1"));
 }
 
+TEST(Preflight, ABindingThatWastesCoresIsTold) {
+  if (run_program("command -v mpirun").code != 0) GTEST_SKIP() << "NOT RUN: no mpirun";
+  const std::string preflight = std::string(LATHE_BINARY) + " preflight threads_per_rank=2";
+  const ProgramResult bound = run_program("mpirun -np 1 --oversubscribe --allow-run-as-root --bind-to core " + preflight);
+  EXPECT_THAT(bound.output, HasSubstr("rank 0 is bound to 1 of this host's"));
+  EXPECT_THAT(bound.output, HasSubstr("--bind-to none"));
+  EXPECT_THAT(run_lathe("preflight").output, testing::Not(HasSubstr("is bound to")));
+}
+
 TEST(Preflight, RanksOfAnotherConfigAreNamed) {
   if (run_program("command -v mpirun").code != 0) GTEST_SKIP() << "NOT RUN: no mpirun";
   const std::string one = std::string(" -np 1 ") + LATHE_BINARY + " preflight learning_rate=";

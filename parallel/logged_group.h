@@ -1,0 +1,18 @@
+#pragma once
+
+#include <memory>
+
+#include "parallel/group.h"
+#include "parallel/rank_log.h"
+
+// A group that notes its collectives, and those of the groups that are split from it, in a log. A collective that throws
+// stays open there. On a GPU a call returns before its work is done: the log then says what was asked for.
+namespace lathe {
+
+// log outlives the group.
+std::unique_ptr<Group> logged(std::unique_ptr<Group> group, RankLog& log);
+
+// What the group's collectives are called in its log: dp, tp. No effect on a group without one.
+void name_axis(Group& group, const char* axis);
+
+}  // namespace lathe

@@ -1,0 +1,59 @@
+#include "parallel/logged_group.h"
+
+#include <ATen/ops/ones.h>
+#include <gtest/gtest.h>
+
+#include "parallel/mesh.h"
+#include "parallel/world.h"
+
+namespace lathe {
+namespace {
+
+TEST(LoggedGroup, NotesCallsWithAxisBytesAndStep) {
+  run_world({.backend = "local", .ranks = 4}, [](std::unique_ptr<Group> world) {
+    auto log = std::make_unique<RankLog>();
+    Mesh mesh(logged(std::move(world), *log), {.dp = 2, .tp = 2});
+    log->enter(Phase::kStep, 7);
+    at::Tensor values = at::ones({3});
+    mesh.dp().all_reduce(values, Reduce::kSum);
+    mesh.tp().barrier();
+    EXPECT_EQ(values[0].item<float>(), 2);
+    ASSERT_EQ(log->begun, 4);  // two splits before
+    EXPECT_EQ(log->ended, 4);
+    const CollectiveRecord& sum = log->record(3);
+    EXPECT_STREQ(sum.name, "all_reduce");
+    EXPECT_STREQ(sum.axis, "dp");
+    EXPECT_EQ(sum.bytes, 12);
+    EXPECT_EQ(sum.step, 7);
+    EXPECT_GE(sum.end, sum.begin);
+    EXPECT_STREQ(log->record(4).axis, "tp");
+    EXPECT_STREQ(log->record(1).axis, "world");
+  });
+}
+
+TEST(LoggedGroup, KeepsTheLast1024) {
+  run_world({.backend = "local", .ranks = 2}, [](std::unique_ptr<Group> world) {
+    auto log = std::make_unique<RankLog>();
+    const std::unique_ptr<Group> group = logged(std::move(world), *log);
+    for (int i = 0; i < 1500; ++i) group->barrier();
+    EXPECT_EQ(log->begun, 1500);
+    EXPECT_EQ(log->record(1500).number, 1500);
+    EXPECT_EQ(log->record(1500 - 1023).number, 1500 - 1023);
+  });
+}
+
+TEST(LoggedGroup, ACallThatFailsStaysOpen) {
+  EXPECT_THROW(run_world({.backend = "local", .ranks = 2},
+                     [](std::unique_ptr<Group> world) {
+                       auto log = std::make_unique<RankLog>();
+                       const std::unique_ptr<Group> group = logged(std::move(world), *log);
+                       if (group->rank() == 1) throw std::runtime_error("no disk");
+                       EXPECT_THROW(group->barrier(), PeerLost);
+                       EXPECT_EQ(log->begun, 1);
+                       EXPECT_EQ(log->ended, 0);
+                     }),
+               std::runtime_error);
+}
+
+}  // namespace
+}  // namespace lathe
