@@ -82,6 +82,10 @@ CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& r
   options.minhash = {
       .kind = min_hash_kind_named(d.kind), .ngram = d.ngram, .bands = d.bands, .rows = d.rows};
   options.most_same_answers = d.most_same_answers;
+  options.repeated_sentences = d.repeated_sentences;
+  options.repeated_paragraphs = d.repeated_paragraphs;
+  options.paragraph_ngram = d.paragraph_ngram;
+  options.bloom_bytes = d.bloom_mb << 20;
   options.quality = d.quality;
   options.dedup_bytes = d.memory_mb << 20;
   options.pii = config.pii == "mask" ? PiiAction::kMask : PiiAction::kTag;

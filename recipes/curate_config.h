@@ -53,7 +53,9 @@ void fields(V& v, EvaluationConfig& c) {
 struct DuplicatesConfig {
   bool exact = true, near = true;
   std::string kind = "fast", quality = "words";
+  double repeated_sentences = 0, repeated_paragraphs = 0;
   int64_t ngram = 5, bands = 14, rows = 8, most_same_answers = 0, memory_mb = 256;
+  int64_t paragraph_ngram = 13, bloom_mb = 256;
 };
 
 template <class V>
@@ -69,6 +71,16 @@ void fields(V& v, DuplicatesConfig& c) {
     between(1, 64));
   v("most_same_answers", c.most_same_answers,
     "records that may have the same answer; 0: any number", at_least(0));
+  v("repeated_sentences", c.repeated_sentences,
+    "drop documents of whose spans of three sentences this share stands in better ones or before; "
+    "0: not looked for",
+    between(0.0, 1.0));
+  v("repeated_paragraphs", c.repeated_paragraphs,
+    "the same for n-grams of paragraphs, by a Bloom filter; 0: not looked for", between(0.0, 1.0));
+  v("paragraph_ngram", c.paragraph_ngram, "words of such an n-gram; shorter paragraphs have none",
+    between(1, 1024));
+  v("bloom_mb", c.bloom_mb,
+    "most memory of that filter; the report says how often it errs", at_least(1));
   v("quality", c.quality,
     "signal that says which duplicate survives within a tier: the one with more of it");
   v("memory_mb", c.memory_mb, "hashes that are sorted at once; more are done in turns",

@@ -116,6 +116,11 @@ std::string report_page(const CurateReport& report) {
       page += fmt::format("<tr><td>{}<td>{}</tr>", size, sets);
     page += "</table>";
   }
+  if (report.bloom_bytes > 0)
+    page += fmt::format(
+        "<p>Repeated paragraphs: a Bloom filter of {} bytes, which takes a new n-gram for an old "
+        "one with at most {:.2g}.</p>",
+        report.bloom_bytes, report.bloom_false_positives);
   if (report.evaluation_items > 0) {
     page += fmt::format(
         "<h2>Contamination</h2><p>{} evaluation items, {} of them too short for document "

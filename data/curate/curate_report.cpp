@@ -194,6 +194,8 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
   fill_funnel(report, rules, all, by_reason);
   fill_histograms(report, options, rules, samples);
   fill_clusters(report, decisions);
+  report.bloom_bytes = decisions.bloom_bytes;
+  report.bloom_false_positives = decisions.bloom_false_positives;
   for (const auto& [task, count] : tasks) report.contaminated.push_back({task, count});
   if (contamination) {
     report.evaluation_items = static_cast<int64_t>(contamination->items().size());
@@ -235,6 +237,9 @@ std::string report_json(const CurateReport& r) {
     object["contaminated"].push_back({{"task", c.task}, {"documents", c.documents}});
   object["evaluation_items"] = r.evaluation_items;
   object["items_too_short"] = r.items_too_short;
+  if (r.bloom_bytes > 0)
+    object["bloom_filter"] = {{"bytes", r.bloom_bytes},
+                              {"false_positive_rate", r.bloom_false_positives}};
   object["languages"] = r.languages;
   object["tiers"] = r.tiers;
   object["pii"] = r.pii;

@@ -71,6 +71,8 @@ std::string decisions_json(const CurateOptions& options, const CurateSource& sou
   if (options.exact) add("exact@1");
   if (options.near)
     add(options.minhash.kind == MinHashKind::k61Bit ? "minhash_compatible@1" : "minhash_fast@1");
+  if (options.repeated_sentences > 0) add("sentences@1");
+  if (options.repeated_paragraphs > 0) add("paragraphs@1");
   if (options.most_same_answers > 0) add("answers@1");
   if (options.pii == PiiAction::kMask) add("mask_pii@1");
   if (options.rewrite == TextRewrite::kC4) add("c4_lines@1");
