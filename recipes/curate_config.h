@@ -98,6 +98,20 @@ void fields(V& v, UrlConfig& c) {
   v("soft_words", c.soft_words, "file with words of which two are needed");
 }
 
+struct MixConfig {
+  TextMap shares, most_words;
+  double most_repeats = 4;
+};
+
+template <class V>
+void fields(V& v, MixConfig& c) {
+  v("shares", c.shares,
+    "of an epoch's words, by source or tier: {gold: 0.3, replay: 0.1}; what is left goes to the "
+    "others by their words");
+  v("most_words", c.most_words, "most words of a source per epoch: {web: 1e9}");
+  v("most_repeats", c.most_repeats, "most times a document is taken per epoch", above(0));
+}
+
 struct CurateConfig {
   std::string output_dir = "curated";
   std::vector<CurateSourceConfig> sources;
@@ -111,6 +125,7 @@ struct CurateConfig {
   std::string pii = "tag", rewrite = "none";
   DuplicatesConfig duplicates;
   UrlConfig url;
+  MixConfig mix;
   int64_t threads = 0, block_mb = 8;
 };
 
@@ -138,6 +153,7 @@ void fields(V& v, CurateConfig& c) {
   v("rewrite", c.rewrite, "texts become the lines that these rules keep",
     one_of({"none", "c4", "dclm"}));
   v("duplicates", c.duplicates, "which documents count as the same, and which of them survives");
+  v("mix", c.mix, "how often training takes what was kept; data.train: output_dir follows it");
   v("url", c.url, "lists for the filter url");
   v("threads", c.threads, "0: all cores", between(0, 1024));
   v("block_mb", c.block_mb, "records that are read at once and written as one part",

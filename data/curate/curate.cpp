@@ -69,6 +69,10 @@ void check(const CurateOptions& options) {
   if (options.paragraph_ngram < 1)
     throw std::invalid_argument(fmt::format(
         "curate: paragraph_ngram is {}, expected at least 1", options.paragraph_ngram));
+  std::vector<MixtureSource> planned;
+  for (const CurateSource& source : options.sources)
+    planned.push_back({.name = source.name, .tier = source.tier, .words = 1});
+  plan_mixture(options.mixture, planned);
   if (options.sources.empty()) throw std::invalid_argument("curate: no sources are given");
   if (!options.languages.empty() && !can_guess_languages()) guess_language("");
 }
@@ -116,6 +120,7 @@ CurateKeys make_keys(const CurateOptions& o) {
   output["signals"] = signals_key;
   output["drop"] = o.drop;
   output["thresholds"] = o.thresholds;
+  output["mixture"] = {o.mixture.shares, o.mixture.most_words, o.mixture.most_repeats};
   output["rest"] = {o.exact,
                     o.near,
                     o.most_same_answers,
@@ -308,6 +313,7 @@ class Curation {
                                       contamination_ ? &*contamination_ : nullptr);
     report.examples = examples_.all();
     report.key = keys_.output;
+    replace_file(folder_ + "/mixture.json", mixture_json(report.mixture));
     replace_file(folder_ + "/report.html", report_page(report));
     replace_file(folder_ + "/report.json", report_json(report));
     return report.result;

@@ -10,6 +10,7 @@
 #include "data/curate/contamination.h"
 #include "data/curate/document.h"
 #include "data/curate/minhash.h"
+#include "data/curate/mixture.h"
 #include "data/curate/url_lists.h"
 
 // Raw files -> kept records, and a reason for every one that was not kept. Three passes: signals
@@ -53,6 +54,7 @@ struct CurateOptions {
   double repeated_sentences = 0, repeated_paragraphs = 0;
   int64_t paragraph_ngram = 13, bloom_bytes = 256 << 20;
   std::string quality = "words";  // the signal that decides between duplicates of one tier
+  MixtureOptions mixture;
   PiiAction pii = PiiAction::kTag;
   TextRewrite rewrite = TextRewrite::kNone;
   int64_t block_bytes = 8 << 20;
@@ -72,7 +74,7 @@ struct CurateResult {
 using CurateProgress = std::function<void(const char* pass, int64_t done, int64_t total)>;
 
 // Writes folder/kept/<source>/part-*.jsonl, folder/excluded/<source>/part-*.jsonl, report.json,
-// report.html and folder/signals/. kept and excluded appear when all is written. Called again with
+// report.html, mixture.json and folder/signals/. kept and excluded appear when all is written. Called again with
 // the same files it takes up the finished blocks, whatever ended the first call; signals that were
 // measured stay valid when only rules change. Byte-identical for any number of threads and of
 // interruptions. Memory: two blocks of records, 12 bytes per document, dedup_bytes,
