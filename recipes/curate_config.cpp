@@ -41,12 +41,12 @@ CurateSource source_of(const CurateConfig& config, const CurateSourceConfig& c) 
   return source;
 }
 
-double number_of(const std::string& text, const std::string& where) {
+double number_of(const std::string& text, const std::string& where, const char* key) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size())
     throw std::invalid_argument(
-        fmt::format("{}: thresholds: found `{}`, expected a number", where, text));
+        fmt::format("{}: {}: found `{}`, expected a number", where, key, text));
   return value;
 }
 
@@ -69,7 +69,7 @@ CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& r
     options.sources.push_back(source_of(config, source));
   options.drop = config.drop;
   for (const auto& [rule, text] : config.thresholds)
-    options.thresholds[rule] = number_of(text, resolved.where("thresholds"));
+    options.thresholds[rule] = number_of(text, resolved.where("thresholds"), "thresholds");
   options.urls = url_lists(config.url);
   options.languages = config.languages;
   for (const EvaluationConfig& e : config.evaluations)
@@ -82,8 +82,19 @@ CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& r
   options.minhash = {
       .kind = min_hash_kind_named(d.kind), .ngram = d.ngram, .bands = d.bands, .rows = d.rows};
   options.most_same_answers = d.most_same_answers;
+  options.repeated_sentences = d.repeated_sentences;
+  options.repeated_paragraphs = d.repeated_paragraphs;
+  options.paragraph_ngram = d.paragraph_ngram;
+  options.bloom_bytes = d.bloom_mb << 20;
   options.quality = d.quality;
   options.dedup_bytes = d.memory_mb << 20;
+  for (const auto& [name, text] : config.mix.shares)
+    options.mixture.shares[name] =
+        number_of(text, resolved.where("mix.shares"), "mix.shares");
+  for (const auto& [name, text] : config.mix.most_words)
+    options.mixture.most_words[name] =
+        number_of(text, resolved.where("mix.most_words"), "mix.most_words");
+  options.mixture.most_repeats = config.mix.most_repeats;
   options.pii = config.pii == "mask" ? PiiAction::kMask : PiiAction::kTag;
   options.rewrite = config.rewrite == "c4"     ? TextRewrite::kC4
                     : config.rewrite == "dclm" ? TextRewrite::kDclm

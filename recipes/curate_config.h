@@ -53,7 +53,9 @@ void fields(V& v, EvaluationConfig& c) {
 struct DuplicatesConfig {
   bool exact = true, near = true;
   std::string kind = "fast", quality = "words";
+  double repeated_sentences = 0, repeated_paragraphs = 0;
   int64_t ngram = 5, bands = 14, rows = 8, most_same_answers = 0, memory_mb = 256;
+  int64_t paragraph_ngram = 13, bloom_mb = 256;
 };
 
 template <class V>
@@ -69,6 +71,16 @@ void fields(V& v, DuplicatesConfig& c) {
     between(1, 64));
   v("most_same_answers", c.most_same_answers,
     "records that may have the same answer; 0: any number", at_least(0));
+  v("repeated_sentences", c.repeated_sentences,
+    "drop documents of whose spans of three sentences this share stands in better ones or before; "
+    "0: not looked for",
+    between(0.0, 1.0));
+  v("repeated_paragraphs", c.repeated_paragraphs,
+    "the same for n-grams of paragraphs, by a Bloom filter; 0: not looked for", between(0.0, 1.0));
+  v("paragraph_ngram", c.paragraph_ngram, "words of such an n-gram; shorter paragraphs have none",
+    between(1, 1024));
+  v("bloom_mb", c.bloom_mb,
+    "most memory of that filter; the report says how often it errs", at_least(1));
   v("quality", c.quality,
     "signal that says which duplicate survives within a tier: the one with more of it");
   v("memory_mb", c.memory_mb, "hashes that are sorted at once; more are done in turns",
@@ -86,6 +98,20 @@ void fields(V& v, UrlConfig& c) {
   v("soft_words", c.soft_words, "file with words of which two are needed");
 }
 
+struct MixConfig {
+  TextMap shares, most_words;
+  double most_repeats = 4;
+};
+
+template <class V>
+void fields(V& v, MixConfig& c) {
+  v("shares", c.shares,
+    "of an epoch's words, by source or tier: {gold: 0.3, replay: 0.1}; what is left goes to the "
+    "others by their words");
+  v("most_words", c.most_words, "most words of a source per epoch: {web: 1e9}");
+  v("most_repeats", c.most_repeats, "most times a document is taken per epoch", above(0));
+}
+
 struct CurateConfig {
   std::string output_dir = "curated";
   std::vector<CurateSourceConfig> sources;
@@ -99,6 +125,7 @@ struct CurateConfig {
   std::string pii = "tag", rewrite = "none";
   DuplicatesConfig duplicates;
   UrlConfig url;
+  MixConfig mix;
   int64_t threads = 0, block_mb = 8;
 };
 
@@ -126,6 +153,7 @@ void fields(V& v, CurateConfig& c) {
   v("rewrite", c.rewrite, "texts become the lines that these rules keep",
     one_of({"none", "c4", "dclm"}));
   v("duplicates", c.duplicates, "which documents count as the same, and which of them survives");
+  v("mix", c.mix, "how often training takes what was kept; data.train: output_dir follows it");
   v("url", c.url, "lists for the filter url");
   v("threads", c.threads, "0: all cores", between(0, 1024));
   v("block_mb", c.block_mb, "records that are read at once and written as one part",

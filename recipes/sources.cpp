@@ -5,6 +5,7 @@
 
 #include "data/corpus/corpus.h"
 #include "data/corpus/dataset_info.h"
+#include "data/curate/mixture.h"
 #include "recipes/parts.h"
 
 namespace lathe {
@@ -60,6 +61,18 @@ std::vector<DataSource> resolve_all(const DataSection& data, const std::vector<D
                                     std::vector<std::string>& notes) {
   std::vector<DataSource> resolved;
   for (const DataSource& source : sources) {
+    if (const auto mixture = read_mixture(source.path)) {
+      std::string names;
+      for (const MixturePath& part : *mixture) {
+        DataSource one = source;
+        one.path = part.path;
+        one.weight *= part.weight;
+        names += fmt::format("{}{} x {:.3g}", names.empty() ? "" : ", ", part.path, one.weight);
+        resolved.push_back(std::move(one));
+      }
+      notes.push_back(fmt::format("data: {} is a mixture: {}", source.path, names));
+      continue;
+    }
     if (is_path(source.path)) {
       resolved.push_back(source);
       continue;

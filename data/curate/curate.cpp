@@ -59,6 +59,20 @@ void check(const CurateOptions& options) {
       throw std::invalid_argument("curate: two sources are called " + source.name +
                                   "; give them names");
   }
+  for (const double share : {options.repeated_sentences, options.repeated_paragraphs}) {
+    if (!(share >= 0 && share <= 1))
+      throw std::invalid_argument(
+          fmt::format("curate: repeated_sentences and repeated_paragraphs are shares; found {}, "
+                      "expected 0 to 1",
+                      share));
+  }
+  if (options.paragraph_ngram < 1)
+    throw std::invalid_argument(fmt::format(
+        "curate: paragraph_ngram is {}, expected at least 1", options.paragraph_ngram));
+  std::vector<MixtureSource> planned;
+  for (const CurateSource& source : options.sources)
+    planned.push_back({.name = source.name, .tier = source.tier, .words = 1});
+  plan_mixture(options.mixture, planned);
   if (options.sources.empty()) throw std::invalid_argument("curate: no sources are given");
   if (!options.languages.empty() && !can_guess_languages()) guess_language("");
 }
@@ -82,6 +96,8 @@ CurateKeys make_keys(const CurateOptions& o) {
   json signals = {{"format", 1},
                   {"block", o.block_bytes},
                   {"near", o.near},
+                  {"spans",
+                   {o.repeated_sentences > 0, o.repeated_paragraphs > 0 ? o.paragraph_ngram : 0}},
                   {"languages", o.languages},
                   {"minhash",
                    {static_cast<int>(o.minhash.kind), o.minhash.ngram, o.minhash.bands,
@@ -104,9 +120,13 @@ CurateKeys make_keys(const CurateOptions& o) {
   output["signals"] = signals_key;
   output["drop"] = o.drop;
   output["thresholds"] = o.thresholds;
+  output["mixture"] = {o.mixture.shares, o.mixture.most_words, o.mixture.most_repeats};
   output["rest"] = {o.exact,
                     o.near,
                     o.most_same_answers,
+                    o.repeated_sentences,
+                    o.repeated_paragraphs,
+                    o.bloom_bytes,
                     o.quality,
                     static_cast<int>(o.pii),
                     static_cast<int>(o.rewrite)};
@@ -293,6 +313,7 @@ class Curation {
                                       contamination_ ? &*contamination_ : nullptr);
     report.examples = examples_.all();
     report.key = keys_.output;
+    replace_file(folder_ + "/mixture.json", mixture_json(report.mixture));
     replace_file(folder_ + "/report.html", report_page(report));
     replace_file(folder_ + "/report.json", report_json(report));
     return report.result;

@@ -10,6 +10,7 @@
 #include "data/curate/contamination.h"
 #include "data/curate/document.h"
 #include "data/curate/minhash.h"
+#include "data/curate/mixture.h"
 #include "data/curate/url_lists.h"
 
 // Raw files -> kept records, and a reason for every one that was not kept. Three passes: signals
@@ -47,7 +48,13 @@ struct CurateOptions {
   bool exact = true, near = true;
   MinHashOptions minhash;
   int64_t most_same_answers = 0;  // records that may share an answer; 0: any number
+  // A document goes of whose three-sentence spans, or n-grams of paragraphs, at least this share
+  // stands in documents of better tiers or before it; 0: not looked for. Of sentences those are
+  // found exactly, of paragraphs through a Bloom filter of at most bloom_bytes.
+  double repeated_sentences = 0, repeated_paragraphs = 0;
+  int64_t paragraph_ngram = 13, bloom_bytes = 256 << 20;
   std::string quality = "words";  // the signal that decides between duplicates of one tier
+  MixtureOptions mixture;
   PiiAction pii = PiiAction::kTag;
   TextRewrite rewrite = TextRewrite::kNone;
   int64_t block_bytes = 8 << 20;
@@ -67,10 +74,11 @@ struct CurateResult {
 using CurateProgress = std::function<void(const char* pass, int64_t done, int64_t total)>;
 
 // Writes folder/kept/<source>/part-*.jsonl, folder/excluded/<source>/part-*.jsonl, report.json,
-// report.html and folder/signals/. kept and excluded appear when all is written. Called again with
+// report.html, mixture.json and folder/signals/. kept and excluded appear when all is written. Called again with
 // the same files it takes up the finished blocks, whatever ended the first call; signals that were
 // measured stay valid when only rules change. Byte-identical for any number of threads and of
-// interruptions. Memory: two blocks of records, 12 bytes per document, dedup_bytes.
+// interruptions. Memory: two blocks of records, 12 bytes per document, dedup_bytes,
+// bloom_bytes, 9 bytes per sentence span that occurs twice.
 // Throws std::invalid_argument for what is wrong with options or files.
 CurateResult curate(const CurateOptions& options, const std::string& folder,
                     const CurateProgress& progress = {});

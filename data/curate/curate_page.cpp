@@ -86,6 +86,16 @@ std::string histogram(const CurateReport::Histogram& h) {
                    kHeight + 13, h.low, kWidth, h.high);
 }
 
+std::string mixture(const CurateReport& report) {
+  std::string out =
+      "<h2>Mixture</h2><table><tr><th>source<th>words kept<th>taken per epoch<th>share</tr>";
+  for (const MixtureSource& source : report.mixture)
+    out += fmt::format("<tr><td>{}<td>{:.0f}<td>{:.3g}<td>{}</tr>", escaped(source.name),
+                       source.words, source.weight,
+                       bar(source.share, fmt::format("{:.1f} %", 100 * source.share)));
+  return out + "</table>";
+}
+
 std::string counts(const char* title, const std::map<std::string, int64_t>& values) {
   if (values.empty()) return "";
   std::string out = fmt::format("<h2>{}</h2><table>", title);
@@ -116,6 +126,11 @@ std::string report_page(const CurateReport& report) {
       page += fmt::format("<tr><td>{}<td>{}</tr>", size, sets);
     page += "</table>";
   }
+  if (report.bloom_bytes > 0)
+    page += fmt::format(
+        "<p>Repeated paragraphs: a Bloom filter of {} bytes, which takes a new n-gram for an old "
+        "one with at most {:.2g}.</p>",
+        report.bloom_bytes, report.bloom_false_positives);
   if (report.evaluation_items > 0) {
     page += fmt::format(
         "<h2>Contamination</h2><p>{} evaluation items, {} of them too short for document "
@@ -125,6 +140,7 @@ std::string report_page(const CurateReport& report) {
       page += fmt::format("<tr><td>{}<td>{}</tr>", escaped(task.task), task.documents);
     page += "</table>";
   }
+  page += mixture(report);
   page += counts("Kept, by source", report.sources) + counts("Kept, by tier", report.tiers) +
           counts("Languages", report.languages) + counts("Personal data found", report.pii);
   page += "<h2>Signals</h2><p>All readable documents; red: thresholds of the rules in use.</p>";

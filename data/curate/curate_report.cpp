@@ -168,6 +168,7 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
   std::vector<Counter> by_reason(rules.reasons().size());
   Samples samples(num_signals());
   std::map<std::string, int64_t> tasks;
+  std::map<std::string, double> source_words;
   const size_t words = signal_index("words"), pii = first_signal(filter_named("pii"));
   for_each([&](size_t b, const SignalBlock& block) {
     const CurateSource& source = options.sources[block.source];
@@ -189,11 +190,18 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
       if (reason != kKept) continue;
       ++report.tiers[kTiers[static_cast<size_t>(source.tier)]];
       ++report.sources[source.name];
+      source_words[source.name] += signals[words];
     }
   });
   fill_funnel(report, rules, all, by_reason);
   fill_histograms(report, options, rules, samples);
   fill_clusters(report, decisions);
+  std::vector<MixtureSource> kept;
+  for (const CurateSource& source : options.sources)
+    kept.push_back({.name = source.name, .tier = source.tier, .words = source_words[source.name]});
+  report.mixture = plan_mixture(options.mixture, std::move(kept));
+  report.bloom_bytes = decisions.bloom_bytes;
+  report.bloom_false_positives = decisions.bloom_false_positives;
   for (const auto& [task, count] : tasks) report.contaminated.push_back({task, count});
   if (contamination) {
     report.evaluation_items = static_cast<int64_t>(contamination->items().size());
@@ -235,6 +243,9 @@ std::string report_json(const CurateReport& r) {
     object["contaminated"].push_back({{"task", c.task}, {"documents", c.documents}});
   object["evaluation_items"] = r.evaluation_items;
   object["items_too_short"] = r.items_too_short;
+  if (r.bloom_bytes > 0)
+    object["bloom_filter"] = {{"bytes", r.bloom_bytes},
+                              {"false_positive_rate", r.bloom_false_positives}};
   object["languages"] = r.languages;
   object["tiers"] = r.tiers;
   object["pii"] = r.pii;

@@ -45,6 +45,9 @@ struct CurateReport {
   std::vector<Contaminated> contaminated;
   std::vector<std::pair<int64_t, int64_t>> clusters;  // size of a set of duplicates, how many sets
   std::map<std::string, int64_t> languages, tiers, pii, sources;
+  std::vector<MixtureSource> mixture;
+  int64_t bloom_bytes = 0;
+  double bloom_false_positives = 0;
   int64_t evaluation_items = 0, items_too_short = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "data/curate/repeated_spans.h"
 #include "data/curate/union_find.h"
 
 namespace lathe {
@@ -127,6 +128,10 @@ Rules::Rules(const CurateOptions& options) {
   reasons_.push_back({"near", "near_duplicate", "", 0, FilterRule::kAbove});
   reasons_.push_back({"answers", "same_answer", "", static_cast<double>(options.most_same_answers),
                       FilterRule::kAbove});
+  reasons_.push_back(
+      {"sentences", "repeated_sentences", "", options.repeated_sentences, FilterRule::kAtLeast});
+  reasons_.push_back(
+      {"paragraphs", "repeated_paragraphs", "", options.repeated_paragraphs, FilterRule::kAtLeast});
 }
 
 void Rules::add_filters(const CurateOptions& options) {
@@ -213,6 +218,14 @@ Decisions decide_all(const CurateOptions& options, const Rules& rules,
         unite_all(sets));
     drop_clusters(decisions, sets, standing, rules.near_duplicate());
   }
+  if (options.repeated_sentences > 0)
+    drop_repeated_sentences(decisions, for_each, standing.tiers,
+                            {rules.repeated_sentences(), options.repeated_sentences},
+                            options.dedup_bytes);
+  if (options.repeated_paragraphs > 0)
+    drop_repeated_paragraphs(decisions, for_each, standing.tiers,
+                             {rules.repeated_paragraphs(), options.repeated_paragraphs},
+                             options.bloom_bytes);
   if (options.most_same_answers > 0) {
     std::vector<uint32_t> members;
     groups.each(

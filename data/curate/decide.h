@@ -41,6 +41,8 @@ class Rules {
   uint16_t exact_duplicate() const { return exact_; }
   uint16_t near_duplicate() const { return exact_ + 1; }
   uint16_t same_answer() const { return exact_ + 2; }
+  uint16_t repeated_sentences() const { return exact_ + 3; }
+  uint16_t repeated_paragraphs() const { return exact_ + 4; }
 
  private:
   struct Step {
@@ -64,6 +66,9 @@ struct Decisions {
   std::vector<uint16_t> reasons;   // by number of the document
   std::vector<uint32_t> survivor;  // of its duplicates; of others itself
   std::vector<size_t> first;       // number of the first document of each block
+  // Of the filter that found repeated paragraphs; bytes 0: there was none.
+  int64_t bloom_bytes = 0;
+  double bloom_false_positives = 0;  // the share of new n-grams that it takes for old ones, at most
 };
 
 Decisions decide_all(const CurateOptions& options, const Rules& rules,

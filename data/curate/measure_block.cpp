@@ -9,6 +9,7 @@
 
 #include "data/corpus/bad_record.h"
 #include "data/curate/filter.h"
+#include "data/curate/spans.h"
 #include "data/shards/hash.h"
 
 namespace lathe {
@@ -56,8 +57,9 @@ std::string url_of(std::string_view json) {
 
 struct Column {
   SignalBlock& block;
+  const CurateOptions& options;
   size_t bands;
-  bool near;
+  std::vector<std::vector<uint64_t>>&sentences, &paragraphs;  // by record
 
   void measure(size_t i, const RawBlock& raw, RecordParser& parser, Measurer& m) {
     block.lines[i] = static_cast<uint32_t>(raw.records[i].line);
@@ -81,9 +83,12 @@ struct Column {
     block.text_hashes[i] = hash_bytes(document.text);
     block.simple_hashes[i] = hash_bytes(m.simple.text());
     m.bands.clear();
-    if (near) m.minhash.append_bands(m.simple, m.bands);
+    if (options.near) m.minhash.append_bands(m.simple, m.bands);
     std::copy(m.bands.begin(), m.bands.end(),
               block.bands.begin() + static_cast<ptrdiff_t>(i * bands));
+    if (options.repeated_sentences > 0) append_sentence_spans(m.split, sentences[i]);
+    if (options.repeated_paragraphs > 0)
+      append_paragraph_ngrams(m.split, static_cast<size_t>(options.paragraph_ngram), paragraphs[i]);
     if (document.answers.empty()) return;
     std::string answers;
     for (const std::string& answer : document.answers) add_piece(answers, answer);
@@ -91,6 +96,15 @@ struct Column {
     if (m.simple.num_words() > 0) block.answer_hashes[i] = hash_bytes(m.simple.text());
   }
 };
+
+HashLists joined(const std::vector<std::vector<uint64_t>>& lists) {
+  HashLists all;
+  for (const std::vector<uint64_t>& list : lists) {
+    all.hashes.insert(all.hashes.end(), list.begin(), list.end());
+    all.ends.push_back(static_cast<uint32_t>(all.hashes.size()));
+  }
+  return all;
+}
 
 }  // namespace
 
@@ -226,13 +240,16 @@ SignalBlock measure_block(const RawBlock& raw, const CurateOptions& options,
   block.bands.resize(count * static_cast<size_t>(options.minhash.bands));
   block.findings.resize(count);
   block.faults.resize(count);
-  Column column{block, static_cast<size_t>(options.minhash.bands), options.near};
+  std::vector<std::vector<uint64_t>> sentences(count), paragraphs(count);
+  Column column{block, options, static_cast<size_t>(options.minhash.bands), sentences, paragraphs};
   share_work(
       measurers.size(), count,
       [&](size_t thread, size_t i) {
         column.measure(i, raw, *raw.parsers[thread], *measurers[thread]);
       },
       aside);
+  block.sentences = joined(sentences);
+  block.paragraphs = joined(paragraphs);
   return block;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,17 @@
 #include "data/curate/document.h"
 
 namespace lathe {
+
+// Several hashes per record.
+struct HashLists {
+  std::vector<uint32_t> ends;  // where each record's end
+  std::vector<uint64_t> hashes;
+
+  std::span<const uint64_t> at(size_t i) const {
+    const size_t begin = i == 0 ? 0 : ends[i - 1];
+    return std::span(hashes).subspan(begin, ends[i] - begin);
+  }
+};
 
 // What was measured of one block of records: one entry per record in every column.
 struct SignalBlock {
@@ -20,6 +32,7 @@ struct SignalBlock {
   std::vector<double> signals;                                      // num_signals() per record
   std::vector<uint64_t> text_hashes, simple_hashes, answer_hashes;  // 0: none
   std::vector<uint64_t> bands;  // bands per record; 0: too short for n-grams
+  HashLists sentences, paragraphs;  // of spans; empty where they are not looked for
   std::vector<Findings> findings;
   std::vector<std::string> faults;  // why it can not be read; empty: it can
 

@@ -52,9 +52,9 @@ bool is_document(const RawBlock& raw, const std::string& path) {
 
 // On one line whatever the file's own spelling.
 void add_json(std::string& out, std::string_view json) {
-  const size_t begin = out.size();
+  size_t at = out.size();
   out += trimmed(json);
-  std::replace(out.begin() + static_cast<ptrdiff_t>(begin), out.end(), '\n', ' ');
+  while ((at = out.find('\n', at)) != out.npos) out[at] = ' ';
 }
 
 }  // namespace
@@ -71,6 +71,8 @@ std::string decisions_json(const CurateOptions& options, const CurateSource& sou
   if (options.exact) add("exact@1");
   if (options.near)
     add(options.minhash.kind == MinHashKind::k61Bit ? "minhash_compatible@1" : "minhash_fast@1");
+  if (options.repeated_sentences > 0) add("sentences@1");
+  if (options.repeated_paragraphs > 0) add("paragraphs@1");
   if (options.most_same_answers > 0) add("answers@1");
   if (options.pii == PiiAction::kMask) add("mask_pii@1");
   if (options.rewrite == TextRewrite::kC4) add("c4_lines@1");
@@ -82,6 +84,7 @@ RecordWriter::RecordWriter(const CurateOptions& options, const Rules& rules,
                            const Decisions& decisions, const Contamination* contamination)
     : options_(options), rules_(rules), decisions_(decisions), contamination_(contamination) {
   for (const CurateSource& source : options.sources) {
+    decided_by_.push_back(", \"decisions\": " + decisions_json(options, source));
     std::string& origin = origins_.emplace_back();
     add_text(origin, "source", source.name);
     if (!source.licence.empty()) add_text(origin, "licence", source.licence);
@@ -112,8 +115,15 @@ void RecordWriter::add_origin(std::string& line, const RawBlock& raw, const Sign
   line += origins_[raw.source];
   if (!block.findings[i].language.empty())
     line += fmt::format(", \"language\": \"{}\"", block.findings[i].language);
-  if (kept) line += ", \"decisions\": " + decisions_json(options_, source);
+  if (kept) line += decided_by_[raw.source];
   line += "}";
+}
+
+bool RecordWriter::changes(const RawBlock& raw, const SignalBlock& block, size_t i) const {
+  if (options_.rewrite != TextRewrite::kNone && raw.shape == Shape::kText) return true;
+  if (options_.pii == PiiAction::kMask && pii_spans(block.signals.data() + i * num_signals()) > 0)
+    return true;
+  return is_document(raw, options_.sources[raw.source].files[raw.file]);
 }
 
 std::string RecordWriter::changed(const RawBlock& raw, const SignalBlock& block, size_t i,
@@ -124,7 +134,6 @@ std::string RecordWriter::changed(const RawBlock& raw, const SignalBlock& block,
   const bool rewrite = options_.rewrite != TextRewrite::kNone && text_only;
   const CurateSource& source = options_.sources[raw.source];
   const bool document = is_document(raw, source.files[raw.file]);
-  if (!mask && !rewrite && !document) return std::string(trimmed(raw.text(i)));
   std::string text;
   if (text_only) {
     const Record record = parser.parse(raw.text(i), raw.records[i].line, raw.shape);
@@ -154,9 +163,14 @@ void RecordWriter::write_kept(std::string& line, const RawBlock& raw, const Sign
                               size_t i, size_t number, RecordParser& parser,
                               Measurer& measurer) const {
   const double* signals = block.signals.data() + i * num_signals();
-  add_json(line, changed(raw, block, i, parser, measurer));
+  const size_t begin = line.size();
+  if (changes(raw, block, i)) {
+    add_json(line, changed(raw, block, i, parser, measurer));
+  } else {
+    add_json(line, raw.text(i));
+  }
   line.pop_back();  // the object's closing bracket
-  if (!trimmed(line).ends_with('{')) line += ", ";
+  if (!trimmed(std::string_view(line).substr(begin)).ends_with('{')) line += ", ";
   add_origin(line, raw, block, i, number, true);
   if (options_.pii == PiiAction::kTag && pii_spans(signals) > 0) {
     line += ", \"pii\": {";
@@ -232,6 +246,13 @@ BlockLines RecordWriter::write(size_t block_number, const RawBlock& raw, const S
              },
              {});
   BlockLines lines;
+  size_t kept = 0, excluded = 0;
+  for (const BlockLines& piece : pieces) {
+    kept += piece.kept.size();
+    excluded += piece.excluded.size();
+  }
+  lines.kept.reserve(kept);
+  lines.excluded.reserve(excluded);
   for (const BlockLines& piece : pieces) {
     lines.kept += piece.kept;
     lines.excluded += piece.excluded;

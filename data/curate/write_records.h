@@ -30,7 +30,9 @@ class RecordWriter {
                   size_t number, RecordParser& parser, Measurer& measurer) const;
   void write_excluded(std::string& line, const RawBlock& raw, const SignalBlock& block, size_t i,
                       size_t number) const;
-  // The record's JSON, changed where text has to change; without it the file's own bytes.
+  // Whether the record's text differs from the file's own bytes.
+  bool changes(const RawBlock& raw, const SignalBlock& block, size_t i) const;
+  // The record's JSON, changed where text has to change.
   std::string changed(const RawBlock& raw, const SignalBlock& block, size_t i, RecordParser& parser,
                       Measurer& measurer) const;
   void add_origin(std::string& line, const RawBlock& raw, const SignalBlock& block, size_t i,
@@ -40,7 +42,8 @@ class RecordWriter {
   const Rules& rules_;
   const Decisions& decisions_;
   const Contamination* contamination_;
-  std::vector<std::string> origins_;  // by source: what is the same for all its records
+  // By source: what is the same for all its records.
+  std::vector<std::string> origins_, decided_by_;
 };
 
 }  // namespace lathe

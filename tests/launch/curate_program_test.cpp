@@ -1,6 +1,8 @@
 // lathe curate as people call it, and against the reference where it is installed.
 #include <gtest/gtest.h>
 
+#include "data/curate/mixture.h"
+#include "recipes/timetable.h"
 #include "tests/run_program.h"
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
@@ -23,6 +25,25 @@ TEST(CurateProgram, TheGoldenConfigRunsAndSaysWhatItDid) {
     EXPECT_TRUE(std::filesystem::exists(folder / "out" + file)) << file;
   const ProgramResult again = run_program(command);
   EXPECT_NE(again.output.find("was made before"), std::string::npos) << again.output;
+}
+
+// Raw text and questions -> a decontaminated mixture by tiers -> a model.
+TEST(CurateProgram, TrainFollowsTheMixtureThatWasCurated) {
+  if (!have_shared("data/text/c4_demo.jsonl")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  write_timetable(folder.path(), 1, 8, 2);
+  const ProgramResult curated = run_program(from_source("curate configs/curate_mix.yaml output_dir=" + (folder / "mix")));
+  ASSERT_EQ(curated.code, 0) << curated.output;
+  const auto mixture = read_mixture(folder / "mix");
+  ASSERT_TRUE(mixture.has_value());
+  ASSERT_EQ(mixture->size(), 3u);
+  const ProgramResult trained = run_program(from_source(
+      "train configs/sft.yaml from_scratch=true dtype=fp32 max_length=2048 max_steps=2 save_steps=0 per_device_train_batch_size=1"
+      " model_name_or_path=" + (folder / "model") + " data.train=" + (folder / "mix") + " data.cache_dir=" + (folder / "cache") +
+      " output_dir=" + (folder / "run")));
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  EXPECT_NE(trained.output.find("is a mixture: " + (folder / "mix") + "/kept/c4 x 2.46"), std::string::npos) << trained.output;
+  EXPECT_TRUE(std::filesystem::exists(folder / "run/model.safetensors"));
 }
 
 TEST(CurateProgram, MistakesAreNamedWithTheirPlace) {
