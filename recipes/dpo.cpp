@@ -127,18 +127,15 @@ int train_preferences(RunContext run) {
   Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "", run.console);
   PreferenceLoss loss(config.dpo);
 
-  const std::string tokenizer_path = tokenizer_folder(config.model);
-  const Tokenizer tokenizer(tokenizer_path);
-  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
-  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
+  const RunData data(run, mesh, metrics);
+  const auto& [tokenizer_path, tokenizer, train, eval] = data;
   check_preference_data(train, loss.is_unpaired());
   check_preference_data(eval, loss.is_unpaired());
-  Loader loader(train, source_weights(config.data.train), preference_options(loader_options(config, mesh), loss.is_unpaired(), loss.needs_kl()));
-  std::unique_ptr<Loader> eval_loader;
-  if (!eval.empty()) {
-    eval_loader = std::make_unique<Loader>(eval, source_weights(config.data.eval),
-                                           preference_options(eval_loader_options(config, mesh), loss.is_unpaired(), loss.needs_kl()));
-  }
+  RunLoaders loaders = open_loaders(config, data, mesh, [&](LoaderOptions options) {
+    return preference_options(std::move(options), loss.is_unpaired(), loss.needs_kl());
+  });
+  Loader& loader = loaders.train;
+  const std::unique_ptr<Loader>& eval_loader = loaders.eval;
 
   TrainedModel trained = make_trained_model(config, mesh);
   Model& policy = *trained.model;
@@ -175,8 +172,7 @@ int train_preferences(RunContext run) {
                    .metrics = metrics,
                    .take_metrics = [&](bool evaluation) { return loss.take_metrics(mesh.dp(), evaluation); }},
                   trainer_options(run, *trained.model, mesh));
-  if (trainer.run() == Trainer::End::kStopped) return 75;
-  if (optimizer->use_average()) sharding->gather_parameters();
+  if (!train_to_end(trainer, *optimizer, *sharding, metrics)) return 75;
   finish_run(config, trained, tokenizer_path, *sharding, mesh, metrics);
   return 0;
 }

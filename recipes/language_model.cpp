@@ -16,15 +16,11 @@ int train_language_model(RunContext run) {
   Mesh mesh(std::move(run.world), mesh_shape(config.parallel));
   Metrics metrics(mesh.world().rank() == 0 ? config.output_dir : "", run.console);
 
-  const std::string tokenizer_path = tokenizer_folder(config.model);
-  const Tokenizer tokenizer(tokenizer_path);
-  const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
-  const Datasets eval = open_datasets(config, config.data.eval, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
-  Loader loader(train, source_weights(config.data.train), loader_options(config, mesh));
-  std::unique_ptr<Loader> eval_loader;
-  if (!eval.empty()) {
-    eval_loader = std::make_unique<Loader>(eval, source_weights(config.data.eval), eval_loader_options(config, mesh));
-  }
+  const RunData data(run, mesh, metrics);
+  const auto& [tokenizer_path, tokenizer, train, eval] = data;
+  RunLoaders loaders = open_loaders(config, data, mesh);
+  Loader& loader = loaders.train;
+  const std::unique_ptr<Loader>& eval_loader = loaders.eval;
 
   TrainedModel trained = make_trained_model(config, mesh);
   Model* const model = trained.model.get();
@@ -52,13 +48,11 @@ int train_language_model(RunContext run) {
                    .eval_objective = cross_entropy,
                    .show_samples = [&](int64_t step) { samples->show(*model, step, config.output_dir, mesh, metrics); }},
                   trainer_options(run, *model, mesh));
-  const auto answers = [&] {
+  const std::function<ExactMatch()> ask = [&] {
     return exact_match(*model, tokenizer, config.data.exact_match, format, stop_ids, mesh);
   };
-  const ExactMatch before = config.data.exact_match.empty() ? ExactMatch{} : answers();
-  if (trainer.run() == Trainer::End::kStopped) return 75;
-  if (optimizer->use_average()) sharding->gather_parameters();
-  if (!config.data.exact_match.empty()) say_match(before, answers(), metrics);
+  const bool asked = !config.data.exact_match.empty();
+  if (!train_to_end(trainer, *optimizer, *sharding, metrics, asked ? ask : nullptr)) return 75;
   finish_run(config, trained, tokenizer_path, *sharding, mesh, metrics);
   return 0;
 }

@@ -6,11 +6,39 @@
 #include "data/shards/hash.h"
 #include "recipes/report.h"
 #include "recipes/run_record.h"
+#include "recipes/run_words.h"
 #include "trainer/agree.h"
 #include "trainer/gemm_share.h"
 #include "trainer/hf_folder.h"
 
 namespace lathe {
+
+RunData::RunData(const RunContext& run, Mesh& mesh, Metrics& metrics)
+    : tokenizer_path(tokenizer_folder(run.config.model)), tokenizer(tokenizer_path) {
+  const auto open = [&](const std::vector<DataSource>& sources) {
+    return open_datasets(run.config, sources, tokenizer, run.cache_dir, mesh, metrics, &run.stop_requested);
+  };
+  train = open(run.config.data.train);
+  eval = open(run.config.data.eval);
+}
+
+RunLoaders open_loaders(const RunConfig& config, const RunData& data, Mesh& mesh,
+                        const std::function<LoaderOptions(LoaderOptions)>& change) {
+  const auto changed = [&](LoaderOptions options) { return change ? change(std::move(options)) : options; };
+  return {.train = Loader(data.train, source_weights(config.data.train), changed(loader_options(config, mesh))),
+          .eval = data.eval.empty() ? nullptr
+                                    : std::make_unique<Loader>(data.eval, source_weights(config.data.eval),
+                                                               changed(eval_loader_options(config, mesh)))};
+}
+
+bool train_to_end(Trainer& trainer, Optimizer& optimizer, Sharding& sharding, Metrics& metrics,
+                  const std::function<ExactMatch()>& ask) {
+  const ExactMatch before = ask ? ask() : ExactMatch{};
+  if (trainer.run() == Trainer::End::kStopped) return false;
+  if (optimizer.use_average()) sharding.gather_parameters();
+  if (ask) say_match(before, ask(), metrics);
+  return true;
+}
 
 void record_run(const RunContext& run, const std::string& tokenizer_folder, const Tokenizer& tokenizer,
                 const Datasets& train, Mesh& mesh) {
