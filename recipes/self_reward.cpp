@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 
 #include "data/shards/file.h"
@@ -15,6 +16,7 @@
 #include "recipes/metrics_log.h"
 #include "recipes/model_hash.h"
 #include "recipes/parts.h"
+#include "recipes/self_reward_page.h"
 #include "recipes/self_reward_stages.h"
 #include "recipes/stage.h"
 #include "trainer/agree.h"
@@ -31,14 +33,15 @@ using Json = nlohmann::ordered_json;
 std::string settings_of(const RunConfig& config) {
   const SelfRewardConfig& c = config.self_reward;
   const std::string rubric =
-      c.scorer == "judge" ? hex16(hash_bytes(read_rubric(c.judge_prompt))) : "";
+      c.scorer == "judge" || c.scorer == "pairwise_judge" ? hex16(hash_bytes(read_rubric(c))) : "";
   return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", config.seed,
                      config.model.dtype, config.data.chat_template, c.prompts_per_iteration,
                      c.num_generations, c.max_new_tokens, c.temperature, c.top_p, c.scorer,
                      c.verifier, c.answer_pattern, rubric, c.judge_pattern, c.judge_min,
                      c.judge_max, c.judge_samples, c.judge_min_valid, c.judge_aggregate,
                      c.reward_model_name_or_path, c.selector,
-                     fmt::format("{} {} {}", c.min_margin, c.length_control, c.pairs_per_prompt));
+                     fmt::format("{} {} {} {} {} {}", c.min_margin, c.length_control, c.pairs_per_prompt,
+                                 c.verifier_command, c.verifier_seconds, c.verifier_mebibytes));
 }
 
 // The run that trains the next model on what was selected. Its adapters, if any, are put into the
@@ -186,6 +189,15 @@ class Iteration {
         }
       });
       return facts.dump(2) + "\n";
+    });
+    stages_.text("report.html", inputs, [&] {
+      std::string page;
+      together(world_, [&] {
+        if (world_.rank() != 0) return;
+        page = self_reward_page(Json::parse(std::ifstream(stages_.folder() + "/report.json")),
+                                read_metrics_log(trained_folder() + "/metrics.jsonl"));
+      });
+      return page;
     });
   }
 

@@ -16,6 +16,8 @@ struct SelfRewardConfig {
   std::string scorer = "verifier";
   std::string verifier = "numeric";
   std::string answer_pattern;
+  std::string verifier_command;
+  int64_t verifier_seconds = 10, verifier_mebibytes = 1024;
   std::string judge_prompt;
   std::string judge_pattern = "[Ss]core: *([0-9]+(\\.[0-9]+)?)";
   double judge_min = 0, judge_max = 5;
@@ -42,18 +44,25 @@ void fields(V &v, SelfRewardConfig &c) {
   v("top_p", c.top_p, "of answers; 1: off", between(0, 1));
   v("scorer", c.scorer,
     "verifier: 1 for an answer that agrees with the data's, else 0; judge: the "
-    "model itself gives points; reward_model",
-    one_of({"verifier", "judge", "reward_model"}));
+    "model itself gives points; pairwise_judge: it compares every two answers in both orders, and an answer's "
+    "score is the share it wins; reward_model",
+    one_of({"verifier", "judge", "pairwise_judge", "reward_model"}));
   v("verifier", c.verifier,
     "what has to agree: the last number, the whole text, or what "
-    "answer_pattern finds",
-    one_of({"numeric", "exact", "regex"}));
+    "answer_pattern finds; command: a program decides",
+    one_of({"numeric", "exact", "regex", "command"}));
   v("answer_pattern", c.answer_pattern,
     "of verifier regex: its first group, the last match counts");
+  v("verifier_command", c.verifier_command,
+    "of verifier command: a shell command that ends with 0 for a right answer. It runs in a folder of its own with the "
+    "files prompt, response and expected, without the network");
+  v("verifier_seconds", c.verifier_seconds, "that the command may take; then the answer is wrong", at_least(1));
+  v("verifier_mebibytes", c.verifier_mebibytes, "of memory that each of its processes may take", between(16, 1048576));
   v("judge_prompt", c.judge_prompt,
-    "file with what the judge is asked: {prompt} and {response} are filled in");
+    "file with what the judge is asked: {prompt} and {response} are filled in; of "
+    "pairwise_judge {prompt}, {response_a} and {response_b}");
   v("judge_pattern", c.judge_pattern,
-    "finds the points in a judgment: the first group of the last match");
+    "finds the points in a judgment (of pairwise_judge A or B): the first group of the last match");
   v("judge_min", c.judge_min, "fewest points; a judgment with fewer does not count");
   v("judge_max", c.judge_max, "most points");
   v("judge_samples", c.judge_samples, "judgments of each answer", at_least(1));
@@ -66,28 +75,33 @@ void fields(V &v, SelfRewardConfig &c) {
     "pairs of a prompt: best_worst; length_controlled: the shortest near the "
     "best, the longest near the worst; "
     "correct_wrong: pairs_per_prompt of right and wrong answers (IRPO); "
-    "top_score: no pairs, the best is learnt (SFT)",
-    one_of({"best_worst", "length_controlled", "correct_wrong", "top_score"}));
+    "top_score: no pairs, the best is learnt (SFT); "
+    "gold: the data's own answer against each of the model's, up to pairs_per_prompt (SPIN)",
+    one_of({"best_worst", "length_controlled", "correct_wrong", "top_score", "gold"}));
   v("min_margin", c.min_margin,
     "by how much the scores of a pair must differ at least; equal ones make "
     "none",
     at_least(0));
   v("length_control", c.length_control,
     "rho of length_controlled: what counts as near, as a share of the range", between(0, 0.5));
-  v("pairs_per_prompt", c.pairs_per_prompt, "of correct_wrong", at_least(1));
+  v("pairs_per_prompt", c.pairs_per_prompt, "of correct_wrong and gold", at_least(1));
 }
 
 inline std::vector<Conflict> conflicts(const SelfRewardConfig &c) {
   std::vector<Conflict> found;
-  if (c.scorer == "judge" && c.judge_prompt.empty())
+  if ((c.scorer == "judge" || c.scorer == "pairwise_judge") && c.judge_prompt.empty())
     found.push_back({{"scorer", "judge_prompt"}, "a judge needs its question"});
   if (c.scorer == "reward_model" && c.reward_model_name_or_path.empty())
     found.push_back({{"scorer", "reward_model_name_or_path"}, "give the model's folder"});
   if (c.scorer == "verifier" && c.verifier == "regex" && c.answer_pattern.empty())
     found.push_back({{"verifier", "answer_pattern"}, "regex needs a pattern"});
+  if (c.scorer == "verifier" && c.verifier == "command" && c.verifier_command.empty())
+    found.push_back({{"verifier", "verifier_command"}, "command needs one"});
+  if (c.scorer == "pairwise_judge" && c.num_generations < 2)
+    found.push_back({{"scorer", "num_generations"}, "comparing needs 2 answers or more"});
   if (c.selector == "correct_wrong" && c.scorer != "verifier")
     found.push_back({{"selector", "scorer"}, "correct_wrong needs a verifier"});
-  if (c.selector != "top_score" && c.num_generations < 2)
+  if (c.selector != "top_score" && c.selector != "gold" && c.num_generations < 2)
     found.push_back({{"num_generations", "selector"}, "pairs need 2 answers or more"});
   if (c.judge_min_valid > c.judge_samples)
     found.push_back({{"judge_min_valid", "judge_samples"}, "more than there are"});

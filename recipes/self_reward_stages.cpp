@@ -114,7 +114,7 @@ JsonLines verify_answers(const StageContext& c, const JsonLines& prompts,
 // The model judges its own answers; all judgments of a rank run together.
 JsonLines judge_answers(const StageContext& c, const JsonLines& prompts, const JsonLines& answers) {
   const SelfRewardConfig& config = c.config.self_reward;
-  const std::string rubric = read_rubric(config.judge_prompt);
+  const std::string rubric = read_rubric(config);
   const std::unique_ptr<Model> model = load_current(c);
   const auto make = [&](const std::vector<size_t>& places) {
     std::vector<GenerateRequest> requests;
@@ -148,6 +148,80 @@ JsonLines judge_answers(const StageContext& c, const JsonLines& prompts, const J
         scores.push_back(number_or_null(aggregate(points, config)));
       }
       lines.push_back({{"id", prompts[i].at("id")}, {"scores", scores}, {"failures", failures}});
+    }
+    return lines;
+  };
+  return share(c, make, prompts.size());
+}
+
+// Every two answers of a prompt, each first once; all judgments of a rank run together.
+JsonLines compare_answers(const StageContext& c, const JsonLines& prompts, const JsonLines& answers) {
+  const SelfRewardConfig& config = c.config.self_reward;
+  const std::string rubric = read_rubric(config);
+  const std::unique_ptr<Model> model = load_current(c);
+  const int64_t n = config.num_generations;
+  const auto make = [&](const std::vector<size_t>& places) {
+    std::vector<GenerateRequest> requests;
+    for (const size_t i : places) {
+      const std::string question = prompts[i].at("prompt").back().at("content").get<std::string>();
+      const Line& texts = answers[i].at("answers");
+      const uint64_t seed = seed_of(c, prompts[i].at("id").get<int64_t>(), "compare");
+      for (int64_t place = 0; place < n * n; ++place) {
+        const auto a = static_cast<size_t>(place / n), b = static_cast<size_t>(place % n);
+        if (a == b) continue;
+        const std::string text = fill_in(rubric, Json{{"prompt", question},
+                                                      {"response_a", texts.at(a).at("text").get<std::string>()},
+                                                      {"response_b", texts.at(b).at("text").get<std::string>()}});
+        GenerateRequest request{.prompt = ids_of(c, {{{"user", text}}}, true),
+                                .options = sampling_of(c, model->config()),
+                                .samples = config.judge_samples};
+        request.options.seed = seed + static_cast<uint64_t>(place);
+        requests.push_back(std::move(request));
+      }
+    }
+    const std::vector<GenerateResult> results = generate(*model, requests, {.tokenizer = &c.tokenizer});
+    JsonLines lines;
+    size_t next = 0;
+    for (const size_t i : places) {
+      std::vector<Comparison> comparisons;
+      int64_t failures = 0;
+      for (int64_t a = 0; a < n; ++a) {
+        for (int64_t b = 0; b < n; ++b) {
+          if (a == b) continue;
+          for (int64_t s = 0; s < config.judge_samples; ++s) {
+            comparisons.push_back({a, b, s, winner_of(results[next++].text, config)});
+            failures += !comparisons.back().first_wins.has_value();
+          }
+        }
+      }
+      const Standing standing = standing_of(comparisons, n);
+      Line scores = Line::array();
+      for (const auto& score : standing.scores) scores.push_back(number_or_null(score));
+      lines.push_back({{"id", prompts[i].at("id")},
+                       {"scores", scores},
+                       {"failures", failures},
+                       {"comparisons", standing.both_read},
+                       {"consistent", standing.consistent},
+                       {"first_wins", standing.first_wins}});
+    }
+    return lines;
+  };
+  return share(c, make, prompts.size());
+}
+
+// A program decides. What a rank's answers leave behind goes with its folder.
+JsonLines run_answers(const StageContext& c, const JsonLines& prompts, const JsonLines& answers) {
+  const SelfRewardConfig& config = c.config.self_reward;
+  const auto make = [&](const std::vector<size_t>& places) {
+    JsonLines lines;
+    for (const size_t i : places) {
+      Line scores = Line::array();
+      for (const Line& answer : answers[i].at("answers")) {
+        scores.push_back(verify_by_command(prompts[i].at("prompt").back().at("content").get<std::string>(),
+                                           answer.at("text").get<std::string>(),
+                                           prompts[i].at("expected").get<std::string>(), config));
+      }
+      lines.push_back({{"id", prompts[i].at("id")}, {"scores", scores}, {"failures", 0}});
     }
     return lines;
   };
@@ -192,14 +266,18 @@ double mean(const std::vector<double>& values) {
 
 }  // namespace
 
-std::string read_rubric(const std::string& path) {
+std::string read_rubric(const SelfRewardConfig& config) {
+  const std::string& path = config.judge_prompt;
   std::ifstream in(path);
   std::ostringstream text;
   text << in.rdbuf();
   if (!in || text.str().empty())
     throw std::invalid_argument("self_reward.judge_prompt: " + path +
                                 " can not be read, or is empty");
-  for (const char* part : {"{prompt}", "{response}"}) {
+  const std::vector<const char*> parts = config.scorer == "pairwise_judge"
+                                             ? std::vector{"{prompt}", "{response_a}", "{response_b}"}
+                                             : std::vector{"{prompt}", "{response}"};
+  for (const char* part : parts) {
     if (text.str().find(part) == std::string::npos)
       throw std::invalid_argument(
           fmt::format("self_reward.judge_prompt: {} has no {}", path, part));
@@ -303,7 +381,9 @@ JsonLines sample_answers(const StageContext& c, const JsonLines& prompts) {
 JsonLines score_answers(const StageContext& c, const JsonLines& prompts, const JsonLines& answers) {
   const std::string& scorer = c.config.self_reward.scorer;
   if (scorer == "judge") return judge_answers(c, prompts, answers);
+  if (scorer == "pairwise_judge") return compare_answers(c, prompts, answers);
   if (scorer == "reward_model") return reward_answers(c, prompts, answers);
+  if (c.config.self_reward.verifier == "command") return run_answers(c, prompts, answers);
   return verify_answers(c, prompts, answers);
 }
 
@@ -321,6 +401,21 @@ JsonLines select_answers(const StageContext& c, const JsonLines& prompts, const 
            .cut = texts[a].at("finish") != "stop"});
     }
     const int64_t id = prompts[i].at("id").get<int64_t>();
+    if (c.config.self_reward.selector == "gold") {
+      const std::string gold = prompts[i].at("expected").get<std::string>();
+      int64_t kept = 0;
+      for (size_t a = 0; a < texts.size() && kept < c.config.self_reward.pairs_per_prompt; ++a) {
+        if (texts[a].at("text") == gold) continue;  // nothing to tell apart
+        const auto turn = [](const Line& text) { return Line::array({{{"role", "assistant"}, {"content", text}}}); };
+        lines.push_back({{"id", id},
+                         {"prompt", prompts[i].at("prompt")},
+                         {"chosen", turn(gold)},
+                         {"rejected", turn(texts[a].at("text"))},
+                         {"places", {-1, a}}});
+        ++kept;
+      }
+      continue;
+    }
     for (const ChosenPair& pair :
          select_pairs(scored, c.config.self_reward, seed_of(c, id, "select"))) {
       const auto turn = [&](int64_t place) {
@@ -345,6 +440,7 @@ Line describe(const JsonLines& prompts, const JsonLines& answers, const JsonLine
               const JsonLines& pairs) {
   std::vector<double> all_scores, all_lengths, chosen_lengths, rejected_lengths;
   std::map<std::string, int64_t> histogram;
+  int64_t comparisons = 0, consistent = 0, first_wins = 0;
   int64_t stops = 0, failures = 0, unscored = 0, texts = 0, with_pair = 0, ties = 0;
   for (size_t i = 0; i < answers.size(); ++i) {
     std::vector<double> own;
@@ -355,6 +451,9 @@ Line describe(const JsonLines& prompts, const JsonLines& answers, const JsonLine
           static_cast<double>(num_characters(answer.at("text").get<std::string>())));
     }
     failures += scores[i].at("failures").get<int64_t>();
+    comparisons += scores[i].value("comparisons", int64_t{0});
+    consistent += scores[i].value("consistent", int64_t{0});
+    first_wins += scores[i].value("first_wins", int64_t{0});
     for (const Line& score : scores[i].at("scores")) {
       unscored += score.is_null();
       if (score.is_null()) continue;
@@ -385,7 +484,7 @@ Line describe(const JsonLines& prompts, const JsonLines& answers, const JsonLine
   const auto share = [](int64_t part, size_t of) {
     return of == 0 ? 0 : static_cast<double>(part) / static_cast<double>(of);
   };
-  return {{"prompts", prompts.size()},
+  Line facts{{"prompts", prompts.size()},
           {"answers", texts},
           {"pairs", pairs.size()},
           {"prompts_with_pair", with_pair},
@@ -399,6 +498,12 @@ Line describe(const JsonLines& prompts, const JsonLines& answers, const JsonLine
           {"mean_length_chosen", mean(chosen_lengths)},
           {"mean_length_rejected", mean(rejected_lengths)},
           {"samples", samples}};
+  if (comparisons > 0) {
+    facts["comparisons"] = comparisons;
+    facts["order_consistency"] = share(consistent, static_cast<size_t>(comparisons));
+    facts["first_position_wins"] = share(first_wins, static_cast<size_t>(2 * comparisons));
+  }
+  return facts;
 }
 
 }  // namespace lathe

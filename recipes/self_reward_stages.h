@@ -18,8 +18,8 @@ std::string dump_lines(const JsonLines& lines);
 JsonLines parse_lines(const std::string& text);
 
 // What a judge is asked. std::invalid_argument unless it has a place for {prompt} and one for
-// {response}.
-std::string read_rubric(const std::string& path);
+// {response}, or, for a pairwise judge, {response_a} and {response_b}.
+std::string read_rubric(const SelfRewardConfig& config);
 
 struct StageContext {
   const RunConfig& config;
@@ -36,7 +36,9 @@ JsonLines all_prompts(const std::vector<DataSource>& sources);
 JsonLines prompts_of(const StageContext& context, const JsonLines& all);
 // {"id", "answers": [{"text", "tokens", "logprob", "finish"}]}
 JsonLines sample_answers(const StageContext& context, const JsonLines& prompts);
-// {"id", "scores": [number or null], "failures"}: failures counts judgments that could not be read.
+// {"id", "scores": [number or null], "failures"}: failures counts judgments that could not be read. A pairwise judge
+// adds "comparisons", those that could be read in both orders, and of them "consistent", where both orders name the same
+// answer, and "first_wins", which counts 0 to 2 for each: first_wins / (2 comparisons) is 0.5 without position bias.
 JsonLines score_answers(const StageContext& context, const JsonLines& prompts,
                         const JsonLines& answers);
 // {"id", "prompt", "chosen", "rejected"} or, of top_score, {"id", "prompt", "completion"}, with the

@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "recipes/confined_command.h"
 #include "recipes/scorers.h"
 #include "recipes/selectors.h"
 #include "recipes/self_reward_stages.h"
@@ -54,6 +55,45 @@ std::vector<ScoredAnswer> answers_of(const std::vector<double>& scores,
   for (size_t i = 0; i < scores.size(); ++i)
     answers.push_back({.score = scores[i], .length = lengths[i]});
   return answers;
+}
+
+TEST(SelfReward, BothOrdersShowAJudgeThatPrefersWhatItReadsFirst) {
+  SelfRewardConfig config;
+  config.judge_pattern = "Better: ([AB])";
+  EXPECT_EQ(winner_of("Better: A ... Better: B", config), false);
+  EXPECT_EQ(winner_of("both", config), std::nullopt);
+  // Answer 0 beats 1 in both orders; 0 and 2 win wherever they come first; 1 and 2 was read in one order only.
+  const Standing standing = standing_of({{0, 1, 0, true},
+                                         {1, 0, 0, false},
+                                         {0, 2, 0, true},
+                                         {2, 0, 0, true},
+                                         {1, 2, 0, false},
+                                         {2, 1, 0, std::nullopt}},
+                                        3);
+  EXPECT_EQ(standing.scores[0], 0.75);
+  EXPECT_EQ(standing.scores[1], 0.0);
+  EXPECT_EQ(standing.scores[2], 2.0 / 3);
+  EXPECT_EQ(standing.both_read, 2);
+  EXPECT_EQ(standing.consistent, 1);
+  EXPECT_EQ(standing.first_wins, 3);
+}
+
+TEST(SelfReward, ACommandVerifiesWithoutTheNetworkAndWithinItsLimits) {
+  SelfRewardConfig config;
+  config.verifier_command = "cmp -s response expected && grep -q much prompt";
+  EXPECT_EQ(verify_by_command("How much?", "7", "7", config), 1);
+  EXPECT_EQ(verify_by_command("How much?", "8", "7", config), 0);
+  const TempFolder folder;
+  const auto runs = [&](const char* command) { return run_confined(command, folder.path(), {.seconds = 1, .mebibytes = 256}); };
+  EXPECT_TRUE(runs("test -z \"$(cat)\""));
+  EXPECT_FALSE(runs("exit 3"));
+  EXPECT_FALSE(runs("while :; do :; done"));
+  EXPECT_FALSE(runs("head -c 100000000 /dev/zero > big"));
+  EXPECT_TRUE(runs("perl -e 'exit 0'"));
+  EXPECT_TRUE(runs("perl -MSocket -e 'socket(my $s, PF_INET, SOCK_STREAM, 0) and exit 1; exit($!{EPERM} ? 0 : 2)'"));
+  EXPECT_FALSE(runs("perl -e 'my $x = \"a\" x 1000000000;'"));
+  EXPECT_THAT([&] { runs("no-such-program"); },
+              testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr("ended with 127")));
 }
 
 TEST(SelfReward, SelectorsChooseAsTheirPapersSay) {
@@ -212,6 +252,10 @@ TEST(SelfReward, LearnsWhatTheVerifierLikesAndARestartSkipsWhatIsFinished) {
   EXPECT_GT(second["mean_score"].get<double>(), first["mean_score"].get<double>());
   EXPECT_EQ(first["exact_match_after"], second["exact_match_before"]);
   EXPECT_TRUE(first["train"].contains("logps/chosen"));
+  const std::string page = file_of(config, "iteration-0/report.html");
+  for (const char* part : {"<svg", "logps/chosen", "answers by score", "How many?", "</html>"})
+    EXPECT_THAT(page, testing::HasSubstr(part));
+  EXPECT_THAT(page, testing::Not(testing::HasSubstr("<script")));
   const std::string weights = file_of(config, "model.safetensors");
   EXPECT_EQ(weights, file_of(config, "iteration-1/model/model.safetensors"));
 
@@ -279,6 +323,22 @@ TEST(SelfReward, AJudgeAndARewardModelScoreAnswers) {
   run_recipe(config, 2);
   EXPECT_EQ(report_of(config, 0)["unscored"], 0);
   EXPECT_EQ(report_of(config, 0)["pairs"], report_of(config, 0)["prompts_with_pair"]);
+}
+
+TEST(SelfReward, TheDatasOwnAnswerIsChosenAgainstTheModels) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  RunConfig config = config_of(folder.path(), undecided_model(folder.path()));
+  config.self_reward.iterations = 1;
+  config.self_reward.selector = "gold";
+  config.dpo.loss_type = {"sigmoid"};
+  run_recipe(config, 1);
+  const auto pairs = parse_lines(file_of(config, "iteration-0/pairs.jsonl"));
+  ASSERT_FALSE(pairs.empty());
+  for (const auto& pair : pairs) {
+    EXPECT_EQ(pair["chosen"][0]["content"], "yes");
+    EXPECT_NE(pair["rejected"][0]["content"], "yes");
+  }
 }
 
 TEST(SelfReward, WhatDoesNotGoTogetherIsSaid) {
