@@ -95,6 +95,7 @@ TEST(Layering, OnlyLaunchReadsTheEnvironmentExitsOrCatchesSignals) {
       if (entry.path().extension() != ".cpp") continue;
       const std::string file = fs::relative(entry.path(), kRoot).string();
       if (file == "parallel/mpi_group.cpp") continue;  // mpi_start and mpi_abort, called by launch/
+      if (file == "recipes/confined_command.cpp") continue;  // a child that ends before it became a shell
       ++files;
       std::ifstream in(entry.path());
       int number = 0;
