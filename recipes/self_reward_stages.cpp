@@ -96,19 +96,26 @@ JsonLines share(const StageContext& c,
 
 Line number_or_null(const std::optional<double>& value) { return value ? Line(*value) : Line(); }
 
-JsonLines verify_answers(const StageContext& c, const JsonLines& prompts,
-                         const JsonLines& answers) {
-  JsonLines lines;
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    Line scores = Line::array();
-    for (const Line& answer : answers[i].at("answers")) {
-      scores.push_back(number_or_null(verify(answer.at("text").get<std::string>(),
-                                             prompts[i].at("expected").get<std::string>(),
-                                             c.config.self_reward)));
+// A rule or a program decides. What a rank's answers leave behind goes with its folder.
+JsonLines verify_answers(const StageContext& c, const JsonLines& prompts, const JsonLines& answers) {
+  const SelfRewardConfig& config = c.config.self_reward;
+  const auto make = [&](const std::vector<size_t>& places) {
+    JsonLines lines;
+    for (const size_t i : places) {
+      const std::string expected = prompts[i].at("expected").get<std::string>();
+      Line scores = Line::array();
+      for (const Line& answer : answers[i].at("answers")) {
+        const std::string text = answer.at("text").get<std::string>();
+        scores.push_back(config.verifier == "command"
+                             ? Line(verify_by_command(prompts[i].at("prompt").back().at("content").get<std::string>(),
+                                                      text, expected, config))
+                             : number_or_null(verify(text, expected, config)));
+      }
+      lines.push_back({{"id", prompts[i].at("id")}, {"scores", scores}, {"failures", 0}});
     }
-    lines.push_back({{"id", prompts[i].at("id")}, {"scores", scores}, {"failures", 0}});
-  }
-  return lines;
+    return lines;
+  };
+  return share(c, make, prompts.size());
 }
 
 // The model judges its own answers; all judgments of a rank run together.
@@ -203,25 +210,6 @@ JsonLines compare_answers(const StageContext& c, const JsonLines& prompts, const
                        {"comparisons", standing.both_read},
                        {"consistent", standing.consistent},
                        {"first_wins", standing.first_wins}});
-    }
-    return lines;
-  };
-  return share(c, make, prompts.size());
-}
-
-// A program decides. What a rank's answers leave behind goes with its folder.
-JsonLines run_answers(const StageContext& c, const JsonLines& prompts, const JsonLines& answers) {
-  const SelfRewardConfig& config = c.config.self_reward;
-  const auto make = [&](const std::vector<size_t>& places) {
-    JsonLines lines;
-    for (const size_t i : places) {
-      Line scores = Line::array();
-      for (const Line& answer : answers[i].at("answers")) {
-        scores.push_back(verify_by_command(prompts[i].at("prompt").back().at("content").get<std::string>(),
-                                           answer.at("text").get<std::string>(),
-                                           prompts[i].at("expected").get<std::string>(), config));
-      }
-      lines.push_back({{"id", prompts[i].at("id")}, {"scores", scores}, {"failures", 0}});
     }
     return lines;
   };
@@ -383,7 +371,6 @@ JsonLines score_answers(const StageContext& c, const JsonLines& prompts, const J
   if (scorer == "judge") return judge_answers(c, prompts, answers);
   if (scorer == "pairwise_judge") return compare_answers(c, prompts, answers);
   if (scorer == "reward_model") return reward_answers(c, prompts, answers);
-  if (c.config.self_reward.verifier == "command") return run_answers(c, prompts, answers);
   return verify_answers(c, prompts, answers);
 }
 
