@@ -223,10 +223,7 @@ counted: the copy of a background save (save_in_background), evaluation, generat
 lathe plan configs/sft.yaml model_name_or_path=Llama-3.1-8B --ranks 64 --gpus-per-node 8 --gpu h100 --rows 256
 )");
   if (!arguments.parse(argc, argv)) return kDone;
-  if (a.config.find('=') != std::string::npos) {
-    a.overrides.insert(a.overrides.begin(), a.config);
-    a.config.clear();
-  }
+  file_or_override(a.config, a.overrides);
   return plan(a);
 }
 

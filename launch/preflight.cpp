@@ -90,10 +90,7 @@ int preflight_verb(int argc, char** argv) {
   arguments.positionals("overrides", overrides, "key=value, with or without the section");
   arguments.footer("\nmpirun -np 4 lathe preflight configs/sft.yaml parallel.tp=2\n");
   if (!arguments.parse(argc, argv)) return kDone;
-  if (config_path.find('=') != std::string::npos) {
-    overrides.insert(overrides.begin(), config_path);
-    config_path.clear();
-  }
+  file_or_override(config_path, overrides);
   // Without a run to come: one that needs no model and no data.
   if (config_path.empty()) overrides.insert(overrides.begin(), "recipe=quickstart");
   int rank = 0;

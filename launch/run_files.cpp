@@ -20,6 +20,12 @@ std::string env(const char* name) {
 
 }  // namespace
 
+void file_or_override(std::string& path, std::vector<std::string>& overrides) {
+  if (path.find('=') == std::string::npos) return;
+  overrides.insert(overrides.begin(), path);
+  path.clear();
+}
+
 RunRequest read_run(const std::string& path, const std::vector<std::string>& overrides, bool with_data) {
   RunRequest request;
   with_code(kUsage, [&] {

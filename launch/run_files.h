@@ -15,6 +15,9 @@ struct RunRequest {
   std::string fingerprint;  // of what decides the result; a run that differs in it can not be resumed
 };
 
+// Of a verb that needs no config file: where key=value stands in its place, it is one of the overrides, and the path "".
+void file_or_override(std::string& path, std::vector<std::string>& overrides);
+
 // Reads the config file ("" : none) and overrides with the defaults of its recipe; mistakes become Coded(kUsage).
 // with_data: its data have to be there.
 RunRequest read_run(const std::string& path, const std::vector<std::string>& overrides, bool with_data = true);

@@ -86,10 +86,7 @@ int train_verb(int argc, char** argv) {
     fmt::print("{}", config_help<RunConfig>());
     return kDone;
   }
-  if (config_path.find('=') != std::string::npos) {  // no file, only overrides
-    overrides.insert(overrides.begin(), config_path);
-    config_path.clear();
-  }
+  file_or_override(config_path, overrides);
   if (max_restarts < 0) throw UsageError("--max-restarts is below 0");
   if (max_restarts == 0 && !launcher.empty()) throw UsageError("--launcher goes with --max-restarts N");
   if (max_restarts == 0) return run_recipe(config_path, overrides);
