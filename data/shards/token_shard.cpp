@@ -23,14 +23,18 @@ struct Column {
   std::vector<uint64_t> offsets;
 };
 
-// Copies n unsigned integers to int64 and returns the greatest; plain loops that the compiler turns
-// into vectors.
+// Copies n unsigned integers, aligned or not, to int64 and returns the greatest; plain loops that the
+// compiler turns into vectors.
 template <typename T>
 T widen(const char* from, size_t n, int64_t* to) {
-  const T* values = reinterpret_cast<const T*>(from);
+  const auto value = [&](size_t i) {
+    T loaded;
+    std::memcpy(&loaded, from + i * sizeof(T), sizeof(T));
+    return loaded;
+  };
   T greatest = 0;
-  for (size_t i = 0; i < n; ++i) greatest = std::max(greatest, values[i]);
-  for (size_t i = 0; i < n; ++i) to[i] = values[i];
+  for (size_t i = 0; i < n; ++i) greatest = std::max(greatest, value(i));
+  for (size_t i = 0; i < n; ++i) to[i] = value(i);
   return greatest;
 }
 
