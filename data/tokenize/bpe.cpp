@@ -38,7 +38,8 @@ Bpe::Bpe(const TokenizerSpec& spec, bool byte_level)
       ignore_merges_(spec.ignore_merges),
       unk_(spec.unk),
       character_ids_(byte_level ? 0 : spec.vocab.size()),
-      pairs_(spec.merges.size()) {
+      pairs_(spec.merges.size()),
+      near_(size_t{kNear} * kNear, {0, -1}) {
   byte_ids_.fill(-1);
   fallback_ids_.fill(-1);
   for (const VocabToken& token : spec.vocab) {
@@ -60,9 +61,10 @@ Bpe::Bpe(const TokenizerSpec& spec, bool byte_level)
     if (ignore_merges_) whole_words_.emplace(*bytes, token.id);
   }
   for (const Merge& merge : spec.merges) {
-    const uint64_t key = static_cast<uint64_t>(static_cast<uint32_t>(merge.left)) << 32 |
-                         static_cast<uint32_t>(merge.right);
-    pairs_.set(key, {merge.rank, merge.result});
+    const Joined joined{merge.rank, merge.result};
+    pairs_.set(key_of(merge.left, merge.right), joined);
+    const auto left = static_cast<uint32_t>(merge.left), right = static_cast<uint32_t>(merge.right);
+    if ((left | right) < kNear) near_[left * kNear + right] = joined;
   }
   const auto complete = [](const std::array<int32_t, 256>& ids) {
     return std::all_of(ids.begin(), ids.end(), [](int32_t id) { return id >= 0; });

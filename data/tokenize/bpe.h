@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -32,6 +33,16 @@ class Bpe {
   // same tokens first begin as those.
   void encode_ids(std::string_view word, std::vector<int32_t>& ids) const;
 
+  // The same for several words, none empty or longer than kMaxTogetherBytes: while one waits for far
+  // memory, the others go on. ids: one for each word. With ignore_merges only for words that are no
+  // token.
+  static constexpr size_t kMaxTogetherBytes = 16;
+  struct ShortIds {
+    uint32_t count;
+    int32_t ids[kMaxTogetherBytes];
+  };
+  void encode_together(std::span<const std::string_view> words, ShortIds* ids) const;
+
   // Whether every text comes back whole: no byte is ever unknown.
   bool lossless() const { return lossless_; }
 
@@ -45,15 +56,21 @@ class Bpe {
   // Tokens by which each character may begin (bpe_starts.cpp).
   void find_starts(const TokenizerSpec& spec);
   size_t begin_ids(std::string_view word, int32_t* ids) const;
-  size_t merge_ids(int32_t* ids, size_t count) const;
+  template <size_t kMost>
+  class Merging;
 
   void begin_with_bytes(std::string_view word, std::vector<Symbol>& symbols) const;
   void begin_with_characters(std::string_view word, std::vector<Symbol>& symbols) const;
   void merge_short(std::vector<Symbol>& symbols) const;
   void merge_long(std::vector<Symbol>& symbols) const;
+  static uint64_t key_of(int32_t left, int32_t right) {
+    return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+  }
   const Joined* pair(int32_t left, int32_t right) const {
-    return pairs_.find(static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 |
-                       static_cast<uint32_t>(right));
+    const auto near = static_cast<uint32_t>(left | right);
+    if (near >= kNear) return pairs_.find(key_of(left, right));
+    const Joined& found = near_[static_cast<uint32_t>(left) * kNear + static_cast<uint32_t>(right)];
+    return found.id >= 0 ? &found : nullptr;
   }
 
   bool byte_level_, byte_fallback_, fuse_unk_, ignore_merges_, lossless_ = false;
@@ -62,6 +79,9 @@ class Bpe {
   std::array<int32_t, 256> fallback_ids_;  // <0x00> ... <0xFF>
   FlatMap<int32_t> character_ids_;
   Pairs pairs_;
+  // The pairs of ids below kNear, where byte-level vocabularies have their bytes; id -1: none.
+  static constexpr uint32_t kNear = 256;
+  std::vector<Joined> near_;
   std::unordered_map<std::string, int32_t> whole_words_;  // for ignore_merges
   // Of U+0000 ... U+FFFF: a token, or -1: begin with its bytes, or -2 - i: the tokens at
   // start_lists_[i], their number first.

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "data/tokenize/bpe.h"
+#include "data/tokenize/bpe_merging.h"
 #include "data/tokenize/unicode.h"
 #include "data/tokenize/vocabulary.h"
 
@@ -19,7 +19,6 @@ namespace lathe {
 namespace {
 
 constexpr uint32_t kNever = std::numeric_limits<uint32_t>::max();
-constexpr size_t kLongWord = 128;  // bytes; longer words are merged with a heap
 
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
@@ -127,41 +126,51 @@ size_t Bpe::begin_ids(std::string_view word, int32_t* ids) const {
   return static_cast<size_t>(out - ids);
 }
 
-size_t Bpe::merge_ids(int32_t* ids, size_t count) const {
-  uint32_t ranks[kLongWord];
-  int32_t joined[kLongWord];
-  const auto look = [&](size_t i) {
-    const Joined* found = pair(ids[i], ids[i + 1]);
-    ranks[i] = found ? found->rank : kNever;
-    joined[i] = found ? found->id : -1;
-  };
-  for (size_t i = 0; i + 1 < count; ++i) look(i);
-  while (count > 1) {
-    size_t best = 0;
-    for (size_t i = 1; i + 1 < count; ++i) best = ranks[i] < ranks[best] ? i : best;
-    if (ranks[best] == kNever) break;
-    ids[best] = joined[best];
-    --count;
-    for (size_t i = best + 1; i < count; ++i) ids[i] = ids[i + 1];
-    for (size_t i = best + 1; i + 1 < count; ++i)
-      ranks[i] = ranks[i + 1], joined[i] = joined[i + 1];
-    if (best > 0) look(best - 1);
-    if (best + 1 < count) look(best);
-  }
-  return count;
-}
-
 void Bpe::encode_ids(std::string_view word, std::vector<int32_t>& ids) const {
+  constexpr size_t kMost = 64;
   const bool whole = ignore_merges_ && whole_words_.contains(std::string(word));
-  if (whole || word.size() > kLongWord) {
+  if (whole || word.size() > kMost) {
     std::vector<Symbol> symbols;
     encode(word, symbols);
     for (const Symbol& symbol : symbols) ids.push_back(symbol.id);
     return;
   }
-  int32_t pieces[kLongWord];
-  const size_t count = merge_ids(pieces, begin_ids(word, pieces));
-  ids.insert(ids.end(), pieces, pieces + count);
+  if (word.empty()) return;
+  Merging<kMost> merging;
+  merging.begin(*this, word);
+  while (merging.step()) {
+  }
+  int32_t pieces[kMost];
+  ids.insert(ids.end(), pieces, merging.put(pieces));
+}
+
+void Bpe::encode_together(std::span<const std::string_view> words, ShortIds* ids) const {
+  constexpr size_t kTogether = 8;
+  Merging<kMaxTogetherBytes> merging[kTogether];
+  size_t word_of[kTogether];
+  size_t going[kTogether];  // the first num_going of them
+  size_t num_going = 0, next = 0;
+  const auto begin = [&](size_t slot) {
+    word_of[slot] = next;
+    merging[slot].begin(*this, words[next++]);
+  };
+  while (num_going < std::min(words.size(), kTogether)) {
+    begin(num_going);
+    going[num_going] = num_going;
+    ++num_going;
+  }
+  while (num_going > 0) {
+    for (size_t i = 0; i < num_going;) {
+      const size_t slot = going[i];
+      if (merging[slot].step()) {
+        ++i;
+        continue;
+      }
+      ShortIds& result = ids[word_of[slot]];
+      result.count = static_cast<uint32_t>(merging[slot].put(result.ids) - result.ids);
+      next < words.size() ? begin(slot) : void(going[i] = going[--num_going]);
+    }
+  }
 }
 
 }  // namespace lathe

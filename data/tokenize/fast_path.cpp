@@ -177,9 +177,11 @@ class FastPath::Batch {
     if (++end_ == words_ + kSize) finish();
   }
   void look_up(Word* from);
+  void merge_all(Word** words, size_t num_words);
+  void keep(Word& word, const int32_t* ids, uint32_t count);
   int32_t* put_from(Word* from, int32_t* out);
   int32_t* put_character(int32_t character, int32_t* out) const;
-  int32_t* put_uncommon(const Word& word, int32_t* out);
+  int32_t* put_uncommon(Word& word, int32_t* out);
   int32_t* put_rare(std::string_view text, int32_t* out);
   // The cache takes them when the batch is through: until then it is pointed into.
   const WordCache::Narrow* remember(const Word& word, const int32_t* ids, uint32_t num_ids) {
@@ -218,19 +220,38 @@ void FastPath::Batch::look_up(Word* from) {
     path_.words_.prefetch(word->hash);
     missing[num_missing++] = word;
   }
+  size_t num_pieced = 0;
   for (size_t i = 0; i < num_missing; ++i) {
     Word& word = *missing[i];
     const int32_t id = path_.words_.find(word.key, word.hash);
-    if (id >= 0)
+    if (id >= 0) {
       word.known = remember(word, &id, 1);
-    else
+    } else {
       __builtin_prefetch(&cache_.long_set_of(word.hash));
+      missing[num_pieced++] = &word;
+    }
   }
+  if (path_.splitter_) merge_all(missing, num_pieced);
+}
+
+// Short words that are not one token: those that the cache does not have either are merged.
+void FastPath::Batch::merge_all(Word** words, size_t num_words) {
+  std::string_view texts[kSize];
+  Bpe::ShortIds ids[kSize];
+  size_t count = 0;
+  for (size_t i = 0; i < num_words; ++i) {
+    Word& word = *words[i];
+    if (cache_.long_set_of(word.hash).find(word.key.widened()) != nullptr) continue;
+    texts[count] = {word.begin, word.size};
+    words[count++] = &word;
+  }
+  path_.bpe_.encode_together({texts, count}, ids);
+  for (size_t i = 0; i < count; ++i) keep(*words[i], ids[i].ids, ids[i].count);
 }
 
 int32_t* FastPath::Batch::put_from(Word* from, int32_t* out) {
   look_up(from);
-  for (const Word* word = from; word < end_; ++word) {
+  for (Word* word = from; word < end_; ++word) {
     if (word->known != nullptr)
       out += WordCache::copy_ids(*word->known, out);
     else if (word->size == 0)
@@ -268,7 +289,7 @@ int32_t* FastPath::Batch::put_character(int32_t character, int32_t* out) const {
 }
 
 // A word that is not one token, or too long to be looked up as one.
-int32_t* FastPath::Batch::put_uncommon(const Word& word, int32_t* out) {
+int32_t* FastPath::Batch::put_uncommon(Word& word, int32_t* out) {
   const std::string_view text(word.begin, word.size);
   if (text.size() > WordKey::kMaxBytes) return put_rare(text, out);
   const bool is_short = text.size() <= ShortKey::kMaxBytes;
@@ -285,15 +306,19 @@ int32_t* FastPath::Batch::put_uncommon(const Word& word, int32_t* out) {
   const int32_t* ids = known != nullptr ? known->ids : merged_.data();
   const auto count = known != nullptr ? known->num_ids : static_cast<uint32_t>(merged_.size());
   out = std::copy(ids, ids + count, out);
-  const bool fits = is_short && count <= WordCache::kMaxWide;
-  if (fits) remember(word, ids, count);
-  if (known == nullptr && !(fits && cache_.set_of(word.hash).is_empty())) {
-    WordCache::Long& added = set.add();
-    added.key = key;
-    added.num_ids = count;
-    std::copy(ids, ids + count, added.ids);
-  }
+  if (known == nullptr)
+    is_short ? keep(word, ids, count) : set.add(key, ids, count);
+  else if (is_short && count <= WordCache::kMaxWide)
+    remember(word, ids, count);
   return out;
+}
+
+// A short word in its line of the cache, and among the others when that is wanted or too small.
+void FastPath::Batch::keep(Word& word, const int32_t* ids, uint32_t count) {
+  const bool fits = count <= WordCache::kMaxWide;
+  if (fits) word.known = remember(word, ids, count);
+  if (!fits || !cache_.set_of(word.hash).is_empty())
+    cache_.long_set_of(word.hash).add(word.key.widened(), ids, count);
 }
 
 // More ids than the buffer has room for.

@@ -25,6 +25,11 @@ class FlatMap {
     while (slots_[at].key != kEmpty && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);
     slots_[at] = {key, value};
   }
+  void prefetch(uint64_t key) const {
+    const uint64_t h = hash(key);
+    __builtin_prefetch(&filter_[h >> (shift_ - 3) >> 6]);
+    __builtin_prefetch(&slots_[h >> shift_]);
+  }
   const Value* find(uint64_t key) const {
     const uint64_t h = hash(key);
     // One bit in eight slots' worth: most absent keys are known by it without a walk through far

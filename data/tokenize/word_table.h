@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -167,9 +168,11 @@ class WordCache {
       }
       return nullptr;
     }
-    Long& add() {
+    void add(const WordKey& key, const int32_t* ids, uint32_t num_ids) {
       words[1] = words[0];
-      return words[0];
+      words[0].key = key;
+      words[0].num_ids = num_ids;
+      std::copy(ids, ids + num_ids, words[0].ids);
     }
   };
   LongSet& long_set_of(uint64_t hash) { return long_[hash & (kNumLong - 1)]; }
