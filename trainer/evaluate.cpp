@@ -15,10 +15,10 @@
 namespace lathe {
 namespace {
 
-// Calls take(record) for each record; false ends it.
-void for_each_record(const TaskConfig& task, const std::function<bool(const Json&)>& take) {
+// Calls take(record) for each record of a file; false ends it.
+void for_each_record(const std::string& path, const std::function<bool(const Json&)>& take) {
   bool going = true;
-  for_each_line(task.data, [&](std::string_view line) {
+  for_each_line(path, [&](std::string_view line) {
     if (!going) return;
     const Json record = Json::parse(line);
     if (!record.is_object()) throw std::invalid_argument("a JSON object is expected");
@@ -68,7 +68,7 @@ void add_choices(ChoiceItem& item, const Json& record, const TaskConfig& task) {
 std::vector<ChoiceItem> read_choices(const TaskConfig& task) {
   std::vector<ChoiceItem> items;
   std::map<std::string, size_t> place;  // of each group's item
-  for_each_record(task, [&](const Json& record) {
+  for_each_record(task.data, [&](const Json& record) {
     const std::string id =
         task.group.empty() ? std::to_string(items.size()) : field_at(record, task.group).dump();
     const auto [found, is_new] = place.emplace(id, items.size());
@@ -141,11 +141,46 @@ TaskResult multiple_choice(Model& model, const Tokenizer& tokenizer, const TaskC
   return result;
 }
 
-std::vector<int64_t> prompt_ids(const Tokenizer& tokenizer, const std::string& prompt,
+struct Example {
+  std::string prompt, target;
+};
+
+// The solved examples of the task, the same for every item.
+std::vector<Example> read_examples(const TaskConfig& task) {
+  std::vector<Example> examples;
+  if (task.num_fewshot == 0) return examples;
+  const std::string& path = task.fewshot_data.empty() ? task.data : task.fewshot_data;
+  for_each_record(path, [&](const Json& record) {
+    if (std::ssize(examples) == task.num_fewshot) return false;
+    examples.push_back({fill_in(task.prompt, record), fill_in(task.target, record)});
+    return true;
+  });
+  if (std::ssize(examples) < task.num_fewshot) {
+    throw std::invalid_argument(path + ": holds " + std::to_string(examples.size()) +
+                                " records, num_fewshot asks for " +
+                                std::to_string(task.num_fewshot));
+  }
+  return examples;
+}
+
+std::vector<int64_t> prompt_ids(const Tokenizer& tokenizer, const TaskConfig& task,
+                                const std::vector<Example>& examples, const std::string& prompt,
                                 const std::optional<ChatFormat>& format) {
-  const std::vector<int32_t> ids =
-      format ? tokenizer.encode(format->render({{{"user", prompt}}}, true).text, false)
-             : tokenizer.encode(prompt, true);
+  std::vector<int32_t> ids;
+  if (format) {
+    Conversation turns;
+    for (const Example& example : examples) {
+      turns.messages.push_back({"user", example.prompt});
+      turns.messages.push_back({"assistant", example.target});
+    }
+    turns.messages.push_back({"user", prompt});
+    ids = tokenizer.encode(format->render(turns, true).text, false);
+  } else {
+    std::string text;
+    for (const Example& example : examples)
+      text += example.prompt + task.fewshot_delimiter + example.target + task.fewshot_separator;
+    ids = tokenizer.encode(text + prompt, true);
+  }
   return {ids.begin(), ids.end()};
 }
 
@@ -153,11 +188,15 @@ TaskResult generated(Model& model, const Tokenizer& tokenizer, const std::vector
                      const TaskConfig& task) {
   std::optional<ChatFormat> format;
   if (task.chat) format.emplace(tokenizer, "auto");
+  const std::vector<Example> examples = read_examples(task);
+  int64_t to_skip = task.fewshot_data.empty() ? std::ssize(examples) : 0;
   std::vector<GenerateRequest> requests;
   std::vector<std::string> targets;
-  for_each_record(task, [&](const Json& record) {
+  for_each_record(task.data, [&](const Json& record) {
+    if (to_skip-- > 0) return true;
     if (task.limit > 0 && std::ssize(targets) == task.limit) return false;
-    GenerateRequest request{.prompt = prompt_ids(tokenizer, fill_in(task.prompt, record), format)};
+    GenerateRequest request{
+        .prompt = prompt_ids(tokenizer, task, examples, fill_in(task.prompt, record), format)};
     request.options.max_new_tokens = task.max_new_tokens;
     request.options.stop_ids = stop_ids;
     request.stop_strings = task.stop;
@@ -220,7 +259,7 @@ ScoreRequest whole_text(const Tokenizer& tokenizer, const std::string& prompt,
 TaskResult perplexity(Model& model, const Tokenizer& tokenizer, const TaskConfig& task) {
   std::vector<ScoreRequest> requests;
   std::vector<size_t> bytes, num_windows;
-  for_each_record(task, [&](const Json& record) {
+  for_each_record(task.data, [&](const Json& record) {
     if (task.limit > 0 && std::ssize(bytes) == task.limit) return false;
     const std::string target = fill_in(task.target, record);
     const auto parts = windows(whole_text(tokenizer, fill_in(task.prompt, record), target),
@@ -271,6 +310,8 @@ std::vector<Conflict> conflicts(const TaskConfig& config) {
   } else {
     require(!config.target.empty(), "target", config.kind + " needs target");
   }
+  require(config.num_fewshot == 0 || config.kind == "generate", "num_fewshot",
+          "examples are put before prompts of kind generate only; write them into `prompt`");
   if (config.kind == "generate") {
     require(!config.metrics.empty(), "metrics", "generate needs a metric");
     for (const std::string& metric : config.metrics) {

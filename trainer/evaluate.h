@@ -18,6 +18,8 @@ struct TaskConfig {
   std::string prompt, target;
   std::string group, choices, choice = " {choice}", gold;
   bool chat = false;
+  int64_t num_fewshot = 0;
+  std::string fewshot_data, fewshot_delimiter = " ", fewshot_separator = "\n\n";
   int64_t max_new_tokens = 256;
   std::vector<std::string> stop, metrics = {"exact_match"};
   std::string answer_pattern, target_pattern, answer_match = "last";
@@ -41,6 +43,13 @@ void fields(V& v, TaskConfig& c) {
   v("choice", c.choice, "multiple_choice: what is scored; {choice} is the entry of `choices`");
   v("gold", c.gold, "multiple_choice: field with the right choice, from 0 or as a letter");
   v("chat", c.chat, "generate: put the prompt as a user's turn into the chat template");
+  v("num_fewshot", c.num_fewshot,
+    "generate: solved examples before each prompt, the first so many of `fewshot_data`",
+    at_least(0));
+  v("fewshot_data", c.fewshot_data,
+    "file of the examples; without it they are the first records of `data`, no items then");
+  v("fewshot_delimiter", c.fewshot_delimiter, "stands between an example's prompt and its target");
+  v("fewshot_separator", c.fewshot_separator, "stands behind each example");
   v("max_new_tokens", c.max_new_tokens, "generate: tokens at most", at_least(1));
   v("stop", c.stop, "generate: texts that end an answer");
   v("metrics", c.metrics, "generate: exact_match, rouge_l");
@@ -69,7 +78,8 @@ struct TaskResult {
 
 // multiple_choice: acc (the choice of the highest probability) and acc_norm (highest per character
 //   of the choice), as the Language Model Evaluation Harness has them.
-// generate: greedy answers; exact_match after extraction, ROUGE-L.
+// generate: greedy answers; exact_match after extraction, ROUGE-L. Examples stand before the prompt
+//   as text, or with `chat` as earlier turns.
 // perplexity: of `target` after `prompt`, per token and byte; what is longer than the model's
 //   context is scored in windows, each token once.
 // stop_ids: what ends an answer. std::invalid_argument names file and line of a bad record.

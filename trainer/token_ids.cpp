@@ -6,7 +6,8 @@
 namespace lathe {
 
 int64_t context_length(const ModelConfig& config) {
-  const bool stretches = config.rope_scaling.type == "dynamic";
+  const bool stretches =
+      config.rope_scaling.type == "dynamic" || config.rope_scaling.type == "linear";
   const double factor = stretches ? std::max(1.0, config.rope_scaling.factor) : 1.0;
   return static_cast<int64_t>(static_cast<double>(config.max_position_embeddings) * factor);
 }

@@ -8,8 +8,8 @@
 
 namespace lathe {
 
-// How many tokens a sequence may have: max_position_embeddings, times the factor where dynamic rope
-// scaling stretches the positions.
+// How many tokens a sequence may have: max_position_embeddings, times the factor where linear or
+// dynamic rope scaling stretches the positions.
 int64_t context_length(const ModelConfig& config);
 
 // Ids that the model can read as one sequence: each in the vocabulary, no more than

@@ -134,6 +134,50 @@ TEST_F(Evaluate, ComparesGeneratedAnswers) {
   EXPECT_NEAR(result.metrics[1].value, 2.0 / 3, 1e-12);
 }
 
+TEST_F(Evaluate, PutsSolvedExamplesBeforeThePrompt) {
+  const std::string examples = R"({"q": "A dog named Rex saw a cat. Rex", "a": "ran."}
+{"q": "The cat", "a": "hid."}
+)";
+  const std::string items = R"({"q": "Then the", "a": "end"}
+)";
+  const auto said = [&](const std::string& lines, const std::string& prompt,
+                        const std::function<void(TaskConfig&)>& change) {
+    TaskConfig config = task("generate", lines);
+    config.prompt = prompt;
+    config.target = "{a}";
+    config.max_new_tokens = 12;
+    change(config);
+    const TaskResult result = run(config);
+    EXPECT_EQ(result.items, 1);
+    return Json::parse(result.item_lines.at(0)).at("text").get<std::string>();
+  };
+  const auto nothing = [](TaskConfig&) {};
+  const std::string by_hand = said(items, "A dog named Rex saw a cat. Rex ran.\n\nThe cat hid.\n\n{q}", nothing);
+  EXPECT_NE(by_hand, said(items, "{q}", nothing));
+  EXPECT_EQ(by_hand, said(examples + items, "{q}", [](TaskConfig& c) { c.num_fewshot = 2; }));
+  const std::string elsewhere = folder_.path() + "/examples.jsonl";
+  std::ofstream(elsewhere) << examples;
+  EXPECT_EQ(by_hand, said(items, "{q}", [&](TaskConfig& c) {
+              c.num_fewshot = 2;
+              c.fewshot_data = elsewhere;
+            }));
+  EXPECT_EQ(said(items, "A dog named Rex saw a cat. Rex=ran.;{q}", nothing), said(items, "{q}", [&](TaskConfig& c) {
+              c.num_fewshot = 1;
+              c.fewshot_data = elsewhere;
+              c.fewshot_delimiter = "=";
+              c.fewshot_separator = ";";
+            }));
+  try {
+    said(items, "{q}", [&](TaskConfig& c) {
+      c.num_fewshot = 3;
+      c.fewshot_data = elsewhere;
+    });
+    FAIL() << "three of two examples were accepted";
+  } catch (const std::invalid_argument& error) {
+    EXPECT_THAT(error.what(), HasSubstr("holds 2 records, num_fewshot asks for 3"));
+  }
+}
+
 TEST_F(Evaluate, ScoresEveryTokenOfALongTextOnce) {
   std::string text;
   while (text.size() < 4000) text += "Once upon a time there was a little girl. ";
@@ -186,7 +230,7 @@ TEST(EvaluateTask, EveryGoldenTaskIsValid) {
     EXPECT_EQ(config.name, entry.path().stem());
     ++tasks;
   }
-  EXPECT_EQ(tasks, 5);
+  EXPECT_EQ(tasks, 6);
 }
 
 TEST(EvaluateTask, RefusesWhatDoesNotGoTogether) {
@@ -204,7 +248,8 @@ TEST(EvaluateTask, RefusesWhatDoesNotGoTogether) {
   EXPECT_THAT(refusal({"kind=multiple_choice", "gold=g"}), HasSubstr("one of choices and group"));
   EXPECT_THAT(refusal({"kind=perplexity"}), HasSubstr("needs target"));
   EXPECT_THAT(refusal({"kind=generate", "target=t", "metrics=[bleu]"}), HasSubstr("bleu"));
-  EXPECT_EQ(refusal({"kind=generate", "target=t"}), "accepted");
+  EXPECT_THAT(refusal({"kind=perplexity", "target=t", "num_fewshot=2"}), HasSubstr("num_fewshot"));
+  EXPECT_EQ(refusal({"kind=generate", "target=t", "num_fewshot=2"}), "accepted");
 }
 
 TEST(GenerationConfig, AddsItsStopIdsToTheModels) {

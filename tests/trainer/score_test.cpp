@@ -8,6 +8,7 @@
 #include "tests/tiny.h"
 #include "trainer/hf_folder.h"
 #include "trainer/json_fields.h"
+#include "trainer/token_ids.h"
 
 namespace lathe {
 namespace {
@@ -23,6 +24,26 @@ std::vector<ScoreRequest> some_requests() {
     requests.push_back(request);
   }
   return requests;
+}
+
+TEST(TokenIds, ReachAsFarAsTheRopeIsStretched) {
+  ModelConfig config{.vocab_size = 2, .max_position_embeddings = 8};
+  const auto accepts = [&](size_t tokens) {
+    try {
+      check_token_ids(std::vector<int64_t>(tokens, 1), config, "text");
+    } catch (const std::invalid_argument&) {
+      return false;
+    }
+    return true;
+  };
+  EXPECT_TRUE(accepts(8) && !accepts(9));
+  for (const char* type : {"linear", "dynamic"}) {
+    config.rope_scaling = {.type = type, .factor = 4};
+    EXPECT_TRUE(accepts(32) && !accepts(33)) << type;
+  }
+  // Of these max_position_embeddings is the length that they reach.
+  config.rope_scaling = {.type = "yarn", .factor = 4};
+  EXPECT_TRUE(accepts(8) && !accepts(9));
 }
 
 TEST(Score, IsTheLogSoftmaxOfTheLogits) {
