@@ -3,13 +3,16 @@
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nccl.h>
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <future>
 #include <mutex>
+#include <span>
 #include <thread>
 
 #include "parallel/arguments.h"
@@ -247,6 +250,30 @@ class NcclGroup final : public Group {
   Communicator comm_;
 };
 
+// NCCL itself would hang or fail in a way that names no rank. Collective over host.
+void check_own_gpu(Group& host, int device) {
+  cudaDeviceProp properties;
+  CHECK_CUDA(cudaGetDeviceProperties(&properties, device));
+  constexpr int64_t kBytes = sizeof properties.uuid.bytes;
+  at::Tensor own = at::empty({kBytes}, at::kByte);
+  std::memcpy(own.data_ptr(), properties.uuid.bytes, kBytes);
+  at::Tensor all = at::empty({host.size() * kBytes}, at::kByte);
+  host.all_gather(own, all);
+  const char* may_share = std::getenv("NCCL_MULTI_RANK_GPU_ENABLE");
+  if (may_share != nullptr && std::string(may_share) == "1") return;
+  const char* uuids = static_cast<const char*>(all.data_ptr());
+  for (int a = 0; a < host.size(); ++a) {
+    for (int b = a + 1; b < host.size(); ++b) {
+      if (std::memcmp(uuids + a * kBytes, uuids + b * kBytes, kBytes) != 0) continue;
+      throw std::invalid_argument(fmt::format(
+          "ranks {} and {} have the same GPU (uuid {:02x}); start one rank per GPU of a host, and "
+          "let each see them all (CUDA_VISIBLE_DEVICES), or set NCCL_MULTI_RANK_GPU_ENABLE=1, "
+          "which NCCL 2.30 and later know",
+          a, b, fmt::join(std::span(reinterpret_cast<const uint8_t*>(uuids + a * kBytes), kBytes), "")));
+    }
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, at::Device device) {
@@ -257,6 +284,7 @@ std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, at::Device device
         fmt::format("rank {} wants GPU {} of its host, but {} can be seen; start one rank per GPU",
                     host->rank(), device.index(), devices));
   }
+  check_own_gpu(*host, std::max<int>(0, device.index()));
   return std::make_unique<NcclGroup>(std::move(host), device);
 }
 

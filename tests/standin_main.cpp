@@ -13,6 +13,7 @@
 // the NCCL of tests/standin, so that its code runs where there is no GPU:
 //   mpirun -np 4 nccl_standin_tests [gtest flags]
 //   mpirun -np 4 nccl_standin_tests fail    the second rank's third collective fails
+//   mpirun -np 4 nccl_standin_tests share   all ranks have one GPU
 namespace lathe {
 namespace {
 
@@ -59,6 +60,25 @@ int expect_failure() {
   return right == ranks ? 0 : 1;
 }
 
+// A GPU that two ranks have is refused on every rank, by name, unless NCCL is told to allow it.
+int expect_refusal() {
+  int wrong = 0;
+  setenv("STANDIN_SAME_GPU", "1", 1);
+  run_world({.backend = "mpi"}, [&](std::unique_ptr<Group> world) {
+    std::string said = "accepted";
+    try {
+      nccl_group(world->split(0), at::kCPU);
+    } catch (const std::invalid_argument& error) {
+      said = error.what();
+    }
+    if (!said.starts_with("ranks 0 and 1 have the same GPU (uuid 0000")) ++wrong;
+    setenv("NCCL_MULTI_RANK_GPU_ENABLE", "1", 1);
+    if (first_throw(*nccl_group(std::move(world), at::kCPU)) != "none") ++wrong;
+    if (wrong > 0) std::fprintf(stderr, "%s\n", said.c_str());
+  });
+  return wrong;
+}
+
 }  // namespace
 
 std::vector<Backend> backends() {
@@ -74,6 +94,8 @@ int main(int argc, char** argv) {
   int failed = 0;
   if (argc == 2 && std::string(argv[1]) == "fail") {
     failed = lathe::expect_failure();
+  } else if (argc == 2 && std::string(argv[1]) == "share") {
+    failed = lathe::expect_refusal();
   } else {
     testing::InitGoogleTest(&argc, argv);
     failed = RUN_ALL_TESTS();
