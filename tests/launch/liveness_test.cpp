@@ -187,6 +187,44 @@ TEST_P(KilledIn, EndsAllWith71AndOneLine) {
 INSTANTIATE_TEST_SUITE_P(Phases, KilledIn,
                          testing::Values(std::pair(Phase::kData, 1), std::pair(Phase::kStep, 0), std::pair(Phase::kEval, 1), std::pair(Phase::kSave, 0)));
 
+struct Signalled {
+  Phase phase;
+  int rank, signal;
+};
+
+class SignalledIn : public Liveness, public testing::WithParamInterface<Signalled> {};
+
+TEST_P(SignalledIn, EndsAllWith75AndACheckpoint) {
+  const auto [phase, rank, signal] = GetParam();
+  start_train("");
+  const pid_t pid = stop_in(phase, 3, rank);
+  ASSERT_GT(pid, 0) << output();
+  kill(pid, signal);
+  kill(pid, SIGCONT);
+  EXPECT_EQ(end(), 75) << output();
+  EXPECT_THAT(output(), HasSubstr("checkpoint saved"));
+  EXPECT_THAT(output(), testing::Not(HasSubstr("FATAL")));
+  expect_nothing_left();
+}
+
+INSTANTIATE_TEST_SUITE_P(Phases, SignalledIn,
+                         testing::Values(Signalled{Phase::kData, 1, SIGTERM}, Signalled{Phase::kStep, 0, SIGINT},
+                                         Signalled{Phase::kEval, 1, SIGUSR1}, Signalled{Phase::kSave, 0, SIGTERM}));
+
+TEST_F(Liveness, ASignalToMpirunStopsTheRunWithACheckpoint) {
+  start_train("");
+  const pid_t pid = stop_in(Phase::kStep, 3, 1);
+  ASSERT_GT(pid, 0) << output();
+  const std::vector<pid_t> launchers = processes("mpirun");
+  ASSERT_EQ(launchers.size(), 1u);
+  kill(pid, SIGCONT);
+  kill(launchers[0], SIGUSR1);
+  EXPECT_EQ(end(), 75) << output();
+  EXPECT_THAT(output(), HasSubstr("checkpoint saved"));
+  EXPECT_THAT(output(), testing::Not(HasSubstr("FATAL")));
+  expect_nothing_left();
+}
+
 TEST_F(Liveness, AStoppedRankIsNamedAndKilled) {
   start_train("heartbeat_timeout=2");
   ASSERT_GT(stop_in(Phase::kStep, 2, 1), 0) << output();
