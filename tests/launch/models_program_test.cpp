@@ -166,6 +166,31 @@ assert (logits - load_file(sys.argv[2])["0"]).abs().max() < 1e-4
   EXPECT_EQ(check.code, 0) << check.output;
 }
 
+TEST_F(ModelVerbs, TrainWritesWhatTensorBoardReads) {
+  if (!python_has("tensorboard")) GTEST_SKIP() << "NOT RUN: tensorboard is not installed";
+  const std::string out = folder_ / "run";
+  const ProgramResult trained = run_lathe(
+      "train recipe=sft from_scratch=true max_steps=4 logging_steps=1 eval_steps=2 save_steps=0 "
+      "per_device_train_batch_size=2 max_length=128 model.dtype=fp32 model_name_or_path=" +
+      (folder_ / "model") + " data.train=" + (folder_ / "train.jsonl") +
+      " data.eval=" + (folder_ / "held_out.jsonl") + " data.cache_dir=" + (folder_ / "cache") +
+      " output_dir=" + out);
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  const std::string script = write("check.py", R"(import json, struct, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+events = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0}).Reload()
+found = {tag: {e.step: e.value for e in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
+rows = [json.loads(line) for line in open(sys.argv[1] + "/metrics.jsonl")]
+single = lambda x: struct.unpack("f", struct.pack("f", x))[0]
+for tag, key, count in [("train/loss", "loss", 4), ("train/grad_norm", "grad_norm", 4),
+                        ("train/learning_rate", "learning_rate", 4), ("eval/loss", "eval_loss", 2)]:
+    expected = {row["step"]: single(row[key]) for row in rows if key in row}
+    assert len(expected) >= count and found[tag] == expected, (tag, found.get(tag), expected)
+)");
+  const ProgramResult check = run_program(test_python() + " " + script + " " + out);
+  EXPECT_EQ(check.code, 0) << check.output;
+}
+
 TEST_F(ModelVerbs, ExportWritesShardsThatReadBackBytewise) {
   const std::string out = folder_ / "out", again = folder_ / "again";
   ASSERT_EQ(run_lathe("export " + model_ + " --output " + out + " --max-shard-mib 1").code, 0);
