@@ -2,8 +2,8 @@
 
     python tests/bench/train_peers.py BENCH build/cpu/bin/lathe [60M fp32 full] ...
 
-BENCH: the folder with the peers' sft.py and mkmodel.py. Each case is SIZE DTYPE KIND (kind: full, lora, trl). Needs torch, transformers, peft, trl
-for what is measured. Prints medians of tokens/s, the ratio, the share of the GEMM speed that lathe itself measured, peak memory, and what other
+BENCH: the folder with the peers' sft.py, dpo.py and mkmodel.py. Each case is SIZE DTYPE KIND (kind: full, lora, trl, dpo: two pairs a step against
+TRL's DPOTrainer, both with a reference model that runs along; pairs are counted too). Needs torch, transformers, peft, trl for what is measured. Prints medians of tokens/s, the ratio, the share of the GEMM speed that lathe itself measured, peak memory, and what other
 processes used meanwhile: over 0.1 cores the line is void.
 """
 import json, os, resource, statistics, subprocess, sys, tempfile
@@ -13,9 +13,18 @@ SEQ, WARMUP, STEPS = 512, 3, 5
 
 
 def peer(bench, size, dtype, kind, micro):
+    if kind == "dpo":
+        command = [sys.executable, "dpo.py", "--model", size, "--mb", "2", "--seq", str(SEQ), "--malloc", "keep", "--dtype",
+                   "autocast" if dtype == "bf16" else dtype, "--warmup", "2", "--steps", "10"]
+        line = last_line(command, bench)
+        return {**line, "tok_per_s_med": line["tok_per_s"]}
     command = [sys.executable, "sft.py", "--model", size, "--mb", str(micro), "--seq", str(SEQ), "--malloc", "keep",
                "--dtype", "autocast" if dtype == "bf16" else dtype, "--warmup", str(WARMUP), "--steps", str(STEPS)]
     command += {"full": [], "lora": ["--lora"], "trl": ["--engine", "trl", "--packing"]}[kind]
+    return last_line(command, bench)
+
+
+def last_line(command, bench):
     out = subprocess.run(command, cwd=bench, capture_output=True, text=True)
     if out.returncode:
         sys.exit(out.stderr[-2000:])
@@ -35,6 +44,9 @@ def ours(lathe, model, data, dtype, kind, micro):
                    f"per_device_train_batch_size={micro}", f"max_steps={WARMUP + STEPS}", "logging_steps=1", "save_steps=0", "learning_rate=2e-5"]
         if kind == "lora":
             command += ["lora_r=16", "lora_alpha=32", "lora_target_modules=all-linear"]
+        if kind == "dpo":
+            command += ["recipe=dpo", "packing=bfd", "per_device_train_batch_size=2", "max_steps=12", "dpo.precompute_ref_log_probs=false",
+                        "data.max_all_masked=1"]
         before = busy()
         out = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"})
         if out.returncode:
@@ -42,7 +54,12 @@ def ours(lathe, model, data, dtype, kind, micro):
         rows = [json.loads(line) for line in open(f"{folder}/run/metrics.jsonl")]
         seconds = rows[-1]["train_runtime"]
         steps = [row for row in rows if "tokens_per_second" in row][WARMUP:]
-    return (statistics.median(r["tokens_per_second"] for r in steps), statistics.median(r["gemm_share"] for r in steps),
+    speed = statistics.median(r["tokens_per_second"] for r in steps)
+    if kind == "dpo":  # documents differ in length: the mean over the steps, as the peer's
+        seconds_of_steps = sum(row["step_seconds"] for row in steps)
+        speed = sum(row["step_seconds"] * row["tokens_per_second"] for row in steps) / seconds_of_steps
+        print(f"lathe dpo: {2 * len(steps) / seconds_of_steps:.2f} pairs/s")
+    return (speed, statistics.median(r["gemm_share"] for r in steps),
             max(r["memory_gib"] for r in steps), (busy() - before) / seconds)
 
 
@@ -56,9 +73,11 @@ def main():
         model, data = common.model_dir(size), str(common.DATA / "sft" / "gsm8k_train.jsonl")
         speed, share, memory, others = ours(lathe, model, data, dtype, kind, MICRO[size])
         line = peer(bench, size, dtype, kind, MICRO[size])
+        if kind == "dpo":
+            print(f"peer dpo: {line['pairs_per_s']:.2f} pairs/s")
         print(f"{size:5} {dtype} {kind:5} lathe {speed:8.1f} tok/s  gemm share {100 * share:3.0f} %  memory {memory:.2f} GiB   "
               f"peer {line['tok_per_s_med']:8.1f} tok/s  {line['peak_rss_mb'] / 1024:.2f} GiB   ratio {speed / line['tok_per_s_med']:.2f} x   "
-              f"other cores {max(0, others):.2f}, {line['other_cores']:.2f}", flush=True)
+              f"other cores {max(0, others):.2f}, {line.get('other_cores', 0):.2f}", flush=True)
 
 
 if __name__ == "__main__":
