@@ -80,6 +80,13 @@ class Zero1 final : public Sharding {
 
 }  // namespace
 
+void Sharding::pass_gradients(std::function<void(int)>) {
+  throw std::logic_error("sharding: gradients come whole, not by units");
+}
+std::vector<Slice> Sharding::slices_of(int) const {
+  throw std::logic_error("sharding: there are no units");
+}
+
 std::unique_ptr<Sharding> make_sharding(int zero, std::vector<Parameter*> parameters, Mesh& mesh,
                                         int64_t align, std::vector<int> units,
                                         const FillParameter& fill) {

@@ -66,6 +66,12 @@ class Sharding {
   // same.
   virtual bool meets_in_passes() const { return false; }
   virtual int num_units() const { return 0; }
+
+  // With 2 and 3: from now on no gradients are kept. take(unit) is called in the backward when the
+  // unit's are complete; the gradients of slices_of(unit) can be read in that call only. For one
+  // micro-batch a step. std::logic_error elsewhere.
+  virtual void pass_gradients(std::function<void(int unit)> take);
+  virtual std::vector<Slice> slices_of(int unit) const;
 };
 
 // zero 0: Replicated (every rank owns everything); 1: Zero1 (dp equal parts of the flat list of

@@ -13,6 +13,7 @@ struct UnitBucket {
 struct Unit {
   std::vector<UnitBucket> buckets;
   std::vector<Parameter*> trained;
+  size_t first_slice = 0, num_slices = 0;
   bool values_here = false, grads_here = false;
 };
 
@@ -41,7 +42,7 @@ class UnitSharding final : public Sharding {
   }
   void end_backward(int index) override {
     Unit& unit = units_.at(index);
-    if (unit.grads_here) sum_into_slices(unit);
+    if (unit.grads_here) take_ ? sum_and_pass(unit, index) : sum_into_slices(unit);
     drop_values(unit);
   }
   void finish_backward() override {
@@ -59,6 +60,7 @@ class UnitSharding final : public Sharding {
     }
   }
   void zero_gradients() override {
+    if (take_) return;
     for (Unit& unit : units_) {
       for (UnitBucket& each : unit.buckets) {
         if (each.grad_slice.defined()) each.grad_slice.zero_();
@@ -68,6 +70,28 @@ class UnitSharding final : public Sharding {
   void zero_rest() override {}
   bool replicated() const override { return false; }
 
+  void pass_gradients(std::function<void(int)> take) override {
+    take_ = std::move(take);
+    for (Unit& unit : units_) {
+      std::vector<Slice> passing;
+      for (UnitBucket& each : unit.buckets) {
+        if (!each.grad_slice.defined()) continue;
+        pool_.reserve(each.bucket.grads);  // views are made of what is there
+        each.grad_slice = own_part(each);
+        const int64_t begin = each.grad_slice.numel() * dp_.rank();
+        add_slices(each.bucket, begin, begin + each.grad_slice.numel(), each.value_slice,
+                   each.grad_slice, passing);
+        pool_.release(each.bucket.grads);
+      }
+      std::move(passing.begin(), passing.end(), slices_.begin() + unit.first_slice);
+    }
+  }
+  std::vector<Slice> slices_of(int index) const override {
+    const Unit& unit = units_.at(index);
+    const auto first = slices_.begin() + static_cast<std::ptrdiff_t>(unit.first_slice);
+    return {first, first + static_cast<std::ptrdiff_t>(unit.num_slices)};
+  }
+
  private:
   void add_unit(const std::vector<Parameter*>& parameters, int64_t align,
                 const FillParameter& fill) {
@@ -76,9 +100,11 @@ class UnitSharding final : public Sharding {
       if (parameter->trained) unit.trained.push_back(parameter);
     }
     const int parts = dp_.size();
+    unit.first_slice = slices_.size();
     for (Bucket& bucket : make_buckets(parameters, parts, mesh_.device(), align, fill)) {
       add_bucket(unit, std::move(bucket), true);
     }
+    unit.num_slices = slices_.size() - unit.first_slice;
     if (!cuts_values_) {
       for (Parameter* parameter : parameters) {
         if (fill && !parameter->trained) fill(*parameter);
@@ -124,14 +150,32 @@ class UnitSharding final : public Sharding {
     for (UnitBucket& each : unit.buckets) pool_.release(each.bucket.values);
   }
 
+  // What this rank owns of a bucket's gradients.
+  at::Tensor own_part(const UnitBucket& each) const {
+    const int64_t count = each.grad_slice.numel();
+    return each.bucket.grads.narrow(0, count * dp_.rank(), count);
+  }
+
+  void sum_and_pass(Unit& unit, int index) {
+    const at::NoGradGuard no_grad;
+    unit.grads_here = false;
+    sum_partial_gradients(unit.trained, mesh_.tp());
+    for (UnitBucket& each : unit.buckets) {
+      if (each.grad_slice.defined()) dp_.reduce_scatter(each.bucket.grads, each.grad_slice);
+    }
+    take_(index);
+    for (UnitBucket& each : unit.buckets) {
+      if (each.grad_slice.defined()) pool_.release(each.bucket.grads);
+    }
+  }
+
   void sum_into_slices(Unit& unit) {
     const at::NoGradGuard no_grad;
     unit.grads_here = false;
     sum_partial_gradients(unit.trained, mesh_.tp());
     for (UnitBucket& each : unit.buckets) {
       if (!each.grad_slice.defined()) continue;
-      const int64_t count = each.grad_slice.numel();
-      at::Tensor mine = each.bucket.grads.narrow(0, count * dp_.rank(), count);
+      at::Tensor mine = own_part(each);
       dp_.reduce_scatter(each.bucket.grads, mine);
       each.grad_slice.add_(mine);
       pool_.release(each.bucket.grads);
@@ -144,6 +188,7 @@ class UnitSharding final : public Sharding {
   BufferPool pool_;
   std::vector<Unit> units_;
   std::vector<Slice> slices_;
+  std::function<void(int)> take_;
 };
 
 }  // namespace

@@ -126,8 +126,7 @@ int train_distillation(RunContext run) {
   TrainedModel trained = make_trained_model(config, mesh);
   Model& student = *trained.model;
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
-  const std::unique_ptr<Optimizer> optimizer =
-      make_optimizer(TrainedModel::optimizer_config(config), *sharding);
+  const std::unique_ptr<Optimizer> optimizer = TrainedModel::optimizer(config, *sharding, mesh);
   record_run(run, tokenizer_path, tokenizer, train, mesh);
   say_start(config, student, loader, mesh, metrics);
   say_first_example(train, tokenizer, metrics);

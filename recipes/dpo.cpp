@@ -140,7 +140,7 @@ int train_preferences(RunContext run) {
   TrainedModel trained = make_trained_model(config, mesh);
   Model& policy = *trained.model;
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
-  std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
+  std::unique_ptr<Optimizer> optimizer = TrainedModel::optimizer(config, *sharding, mesh);
   record_run(run, tokenizer_path, tokenizer, train, mesh);
   record_chat_template(config, ChatFormat(tokenizer, config.data.chat_template), train, mesh);
   const PackingReport report = loader.report();

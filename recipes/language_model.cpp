@@ -25,7 +25,7 @@ int train_language_model(RunContext run) {
   TrainedModel trained = make_trained_model(config, mesh);
   Model* const model = trained.model.get();
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(TrainedModel::optimizer_config(config), *sharding);
+  const std::unique_ptr<Optimizer> optimizer = TrainedModel::optimizer(config, *sharding, mesh);
   record_run(run, tokenizer_path, tokenizer, train, mesh);
   say_start(config, *model, loader, mesh, metrics);
   say_first_example(train, tokenizer, metrics);

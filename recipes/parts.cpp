@@ -182,6 +182,12 @@ LoaderOptions loader_options(const RunConfig& config, Mesh& mesh) {
   options.seed = static_cast<uint64_t>(config.seed);
   options.rows_per_micro_batch = config.train.per_device_train_batch_size;
   options.micro_batches = micro_batches(config.train, mesh.dp().size());
+  if (config.optimizer.optimizer_in_bwd && options.micro_batches > 1) {
+    throw std::invalid_argument(fmt::format(
+        "optimizer.optimizer_in_bwd updates in every backward, but train.global_batch_size {} makes {} micro-batches of a step; lower it, or "
+        "raise train.per_device_train_batch_size",
+        config.train.global_batch_size, options.micro_batches));
+  }
   options.rank = mesh.dp().rank();
   options.size = mesh.dp().size();
   options.prefetch = static_cast<int>(config.data.prefetch);

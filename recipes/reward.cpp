@@ -61,8 +61,7 @@ int train_reward(RunContext run) {
   ScoredModel& scored = *made;
   TrainedModel trained = make_trained_model(config, mesh, std::move(made));
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
-  const std::unique_ptr<Optimizer> optimizer =
-      make_optimizer(TrainedModel::optimizer_config(config), *sharding);
+  const std::unique_ptr<Optimizer> optimizer = TrainedModel::optimizer(config, *sharding, mesh);
   record_run(run, tokenizer_path, tokenizer, train, mesh);
   record_chat_template(config, ChatFormat(tokenizer, config.data.chat_template), train, mesh);
   const PackingReport report = loader.report();

@@ -86,6 +86,10 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
     refuse(resolved, "train.global_batch_size",
            "train.global_batch_size and train.gradient_accumulation_steps both say how many rows make a step; keep one");
   }
+  if (config.optimizer.optimizer_in_bwd && config.train.gradient_accumulation_steps > 1) {
+    refuse(resolved, "optimizer.optimizer_in_bwd",
+           "optimizer.optimizer_in_bwd updates in every backward, so a step has one micro-batch; set train.gradient_accumulation_steps: 1");
+  }
   if (config.parallel.zero == 3 && config.recipe == "dpo") {
     refuse(resolved, "parallel.zero",
            "parallel.zero 3 brings weights together in every pass, but dpo makes other passes on each rank; use zero: 2");

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "recipes/parts.h"
+#include "trainer/backward_optimizer.h"
 #include "trainer/freeze.h"
 #include "trainer/whole_weights.h"
 
@@ -86,21 +87,24 @@ void say_trained(TrainedModel& trained, Metrics& metrics) {
 }
 
 std::unique_ptr<Sharding> TrainedModel::shard(const RunConfig& config, Mesh& mesh) {
-  const bool cut = config.parallel.zero >= 1 && mesh.dp().size() > 1;
+  // Gradients that pass are cut by units, as with 2.
+  const int64_t zero = config.optimizer.optimizer_in_bwd ? std::max<int64_t>(2, config.parallel.zero)
+                                                         : config.parallel.zero;
+  const bool cut = zero >= 1 && mesh.dp().size() > 1;
   if (cut && needs_whole_parameters(config.optimizer)) {
     throw std::invalid_argument(fmt::format(
         "optimizer.optim {} looks at whole matrices, which parallel.zero {} cuts over {} ranks; use parallel.zero: 0",
-        config.optimizer.optim, config.parallel.zero, mesh.dp().size()));
+        config.optimizer.optim, zero, mesh.dp().size()));
   }
-  return shard_model(static_cast<int>(config.parallel.zero), *model, parameters(), mesh,
+  return shard_model(static_cast<int>(zero), *model, parameters(), mesh,
                      slice_alignment(config.optimizer), std::exchange(fill, {}));
 }
 
-OptimizerConfig TrainedModel::optimizer_config(const RunConfig& config) {
-  OptimizerConfig result = config.optimizer;
+std::unique_ptr<Optimizer> TrainedModel::optimizer(const RunConfig& config, Sharding& sharding, Mesh& mesh) {
+  OptimizerConfig own = config.optimizer;
   if (config.has_lora && config.lora.loraplus_lr_ratio != 1)
-    result.lr_groups.push_back({.pattern = R"(\.lora_B\.)", .lr_scale = config.lora.loraplus_lr_ratio});
-  return result;
+    own.lr_groups.push_back({.pattern = R"(\.lora_B\.)", .lr_scale = config.lora.loraplus_lr_ratio});
+  return own.optimizer_in_bwd ? make_backward_optimizer(own, sharding, mesh) : make_optimizer(own, sharding);
 }
 
 void TrainedModel::save(const std::string& folder, const std::string& tokenizer_folder,

@@ -23,8 +23,8 @@ struct TrainedModel {
 
   std::vector<Parameter*> parameters() { return lora ? lora->parameters() : model->parameters(); }
   std::unique_ptr<Sharding> shard(const RunConfig& config, Mesh& mesh);
-  // With the rates of LoRA+, where those are asked for.
-  static OptimizerConfig optimizer_config(const RunConfig& config);
+  // Of what shard() made; with the rates of LoRA+, where those are asked for.
+  static std::unique_ptr<Optimizer> optimizer(const RunConfig& config, Sharding& sharding, Mesh& mesh);
   // The run's result: a Hugging Face folder, or a PEFT adapter with the tokenizer beside it.
   // `weights`: where whole weights come from, if not from this rank's own.
   void save(const std::string& folder, const std::string& tokenizer_folder,

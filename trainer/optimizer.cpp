@@ -70,6 +70,10 @@ std::vector<Conflict> conflicts(const OptimizerConfig& c) {
     found.push_back(
         {{"optim_state_dtype", "optim"}, "only adamw keeps its moments in " + c.optim_state_dtype});
   }
+  if (c.optimizer_in_bwd && c.max_grad_norm > 0) {
+    found.push_back({{"optimizer_in_bwd", "max_grad_norm"},
+                     "gradients are gone before their norm is known; set max_grad_norm: 0"});
+  }
   return found;
 }
 

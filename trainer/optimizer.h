@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ struct OptimizerConfig {
   double sgd_momentum = 0, muon_momentum = 0.95;
   std::string optim_state_dtype = "fp32";
   bool stochastic_rounding = false;
+  bool optimizer_in_bwd = false;
   double ema_decay = 0;
   std::vector<RateGroup> lr_groups = {};
 };
@@ -59,6 +61,10 @@ void fields(V& v, OptimizerConfig& c) {
     one_of({"fp32", "bf16"}));
   v("stochastic_rounding", c.stochastic_rounding,
     "adamw, adamw_8bit: bf16 weights have no fp32 masters; updates are rounded up or down by chance");
+  v("optimizer_in_bwd", c.optimizer_in_bwd,
+    "update each block as soon as its gradients are there and keep none: less memory; needs "
+    "max_grad_norm: 0 and one micro-batch a step; a block whose gradients are not finite is skipped "
+    "alone");
   v("ema_decay", c.ema_decay,
     "keep an average of the weights with this decay and write it in the end; 0: none",
     between(0, 1));
@@ -86,6 +92,10 @@ class Optimizer {
   virtual bool update_if_finite(double gradient_norm, double clip_factor, double learning_rate) = 0;
   // Where state is kept in fewer bits, the values are copies, good until the next update.
   virtual std::vector<StateSlice> state() = 0;
+  // Before a step's backward, where the step has targets; what gradient_norm() then knows after it:
+  // the optimisers that update in the backward (trainer/backward_optimizer.h) find out themselves.
+  virtual void begin_step(double /*learning_rate*/) {}
+  virtual std::optional<double> gradient_norm() const { return std::nullopt; }
   virtual int64_t updates() const = 0;
   virtual void set_updates(int64_t updates) = 0;
   // After state was filled from a checkpoint: writes the masters into the slices' values.

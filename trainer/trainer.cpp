@@ -37,6 +37,9 @@ Trainer::Trainer(Parts parts, Options options)
 StepStats Trainer::step() {
   const std::vector<Batch> batches = take_batches();
   const Counts counts = count(batches);
+  const double rate =
+      options_.learning_rate * schedule_factor(options_.schedule, progress_.step, total_steps());
+  if (counts.targets > 0) parts_.optimizer.begin_step(rate);
   // The loss stays on the device: no host wait per micro-batch.
   at::Tensor loss = at::zeros({}, parts_.mesh.device());
   parts_.model.set_noise(noise());
@@ -50,8 +53,6 @@ StepStats Trainer::step() {
   parts_.sharding.reduce_gradients();
   const double norm = measure_gradients();
   const double factor = clip_factor(norm, options_.max_grad_norm);
-  const double rate =
-      options_.learning_rate * schedule_factor(options_.schedule, progress_.step, total_steps());
   // All ranks agree: counts and norm are the same everywhere.
   const bool applied = counts.targets > 0 && parts_.optimizer.update_if_finite(norm, factor, rate);
   parts_.sharding.gather_parameters();
@@ -92,6 +93,10 @@ at::Tensor Trainer::loss_of(const Objective& objective, const Batch& batch) {
 }
 
 double Trainer::measure_gradients() {
+  if (const std::optional<double> known = parts_.optimizer.gradient_norm()) {
+    if (!std::isfinite(*known)) not_finite_ = "a block's (optimizer_in_bwd)";
+    return *known;
+  }
   const double norm = gradient_norm(parts_.sharding, parts_.mesh);
   if (!std::isfinite(norm)) not_finite_ = first_not_finite(parts_.sharding, parts_.mesh.world());
   return norm;
