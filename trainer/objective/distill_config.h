@@ -66,7 +66,10 @@ void fields(V& v, DistillConfig& c) {
   v("lmbda", c.lmbda,
     "share of steps that train on what the student itself answers to the data's prompts",
     between(0, 1));
-  v("seq_kd", c.seq_kd, "all other steps train on what the teacher answers, not on the data");
+  v("seq_kd", c.seq_kd,
+    "sequence-level: the teacher answers the prompts of data.train once, before the first step, "
+    "and its answers (kept in output_dir/seq_kd) stand in the data's place; with ce_weight 1 that "
+    "is fine-tuning on them");
   v("max_new_tokens", c.max_new_tokens, "of an answer that is sampled", at_least(1));
   v("sampling_temperature", c.sampling_temperature, "of answers; 0: greedy", at_least(0));
   v("sampling_top_p", c.sampling_top_p, "of answers; 1: off", between(0, 1));
