@@ -44,6 +44,7 @@ Batch with_answers_of(Model& model, const Batch& batch, const AnswerOptions& opt
     documents.push_back({ids[i].data(), trained[i].data(), std::ssize(ids[i])});
   Batch answered = make_batch(documents);
   answered.origins = std::move(origins);
+  answered.sampled = true;
   return answered;
 }
 

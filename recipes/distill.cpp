@@ -15,6 +15,7 @@
 #include "recipes/teacher_answers.h"
 #include "trainer/agree.h"
 #include "trainer/generate/generation_config.h"
+#include "trainer/generate/mixture.h"
 #include "trainer/hf_folder.h"
 
 namespace lathe {
@@ -176,10 +177,13 @@ int train_distillation(RunContext run) {
 
   const int64_t vocabulary = shared_vocabulary(tokenizer, student, teacher);
   DistillLoss loss(config.distill, vocabulary, teacher.model);
+  std::optional<MixtureModel> mixture;
+  if (config.distill.divergence == "minillm" && config.distill.teacher_mixed_alpha > 0)
+    mixture.emplace(student, teacher.model, config.distill.teacher_mixed_alpha, vocabulary);
   DistillSource source{.mesh = mesh,
                        .loader = loader,
                        .config = config.distill,
-                       .student = student,
+                       .student = mixture ? static_cast<Model&>(*mixture) : student,
                        .datasets = train,
                        .sets = open_sets(config, train, metrics),
                        .seed = static_cast<uint64_t>(config.seed),

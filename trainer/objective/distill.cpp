@@ -73,17 +73,26 @@ LossSum DistillLoss::cross_entropy_of(Model& student, const Batch& batch) {
 }
 
 LossSum DistillLoss::run(Model& student, const Batch& batch, double ce_weight) {
+  const bool asks = !batch.teacher.defined();
+  const bool policy = asks && batch.sampled && config_.divergence == "minillm" && !evaluation_;
   const at::Tensor chosen_N = (batch.targets != kIgnore).nonzero().squeeze(1);
-  const at::Tensor targets_N = batch.targets.index_select(0, chosen_N);
-  const at::Tensor teacher_NH =
-      batch.teacher.defined() ? at::Tensor() : teacher_.hidden(batch).index_select(0, chosen_N);
+  Targets targets{.ids_N = batch.targets.index_select(0, chosen_N),
+                  .teacher_NH = {},
+                  .rows = batch.teacher,
+                  .policy = {},
+                  .ce_weight = policy ? 0 : ce_weight};
+  if (asks) {
+    teacher_.model->keep_head(false);  // of the batch before
+    targets.teacher_NH = teacher_.hidden(batch).index_select(0, chosen_N);
+  }
   // After the teacher, which may be the same model: what the student's forward leaves behind stays.
   const at::Tensor hidden_NH = student.hidden(batch).index_select(0, chosen_N);
-  const TeacherRows& rows = batch.teacher;
+  // Ranks have different numbers of chunks to ask for.
+  if (asks) teacher_.model->keep_head(true);
+  if (policy) targets.policy = policy_of(student, batch, hidden_NH, targets);
   const at::Tensor losses_N = student.logit_losses(
-      hidden_NH, [this, targets_N, teacher_NH, rows, ce_weight](const at::Tensor& logits_CV,
-                                                                const ChunkRequest& request) {
-        return chunk(logits_CV, request, targets_N, teacher_NH, rows, ce_weight);
+      hidden_NH, [this, targets](const at::Tensor& logits_CV, const ChunkRequest& request) {
+        return chunk(logits_CV, request, targets);
       });
   const at::Tensor weights_N = batch.weights.index_select(0, chosen_N);
   // In float64, as cross_entropy does: the order of additions does not depend on threads.
@@ -91,21 +100,43 @@ LossSum DistillLoss::run(Model& student, const Batch& batch, double ce_weight) {
                              batch);
 }
 
+// Both models' log-probabilities of the answers come first: a return needs what follows.
+PolicyTerms DistillLoss::policy_of(Model& student, const Batch& batch, const at::Tensor& hidden_NH,
+                                   const Targets& targets) const {
+  const at::NoGradGuard no_grad;
+  const auto picked = [&](const at::Tensor& logits_CV, int64_t begin) {
+    const at::Tensor ids = targets.ids_N.slice(0, begin, begin + logits_CV.size(0)).unsqueeze(1);
+    return logits_CV.slice(1, 0, vocabulary_).log_softmax(1).gather(1, ids).squeeze(1);
+  };
+  at::Tensor log_p_N = at::empty(targets.ids_N.sizes(), hidden_NH.options().dtype(at::kFloat));
+  const at::Tensor log_q_N = student.logit_losses(
+      hidden_NH, [&](const at::Tensor& logits_CV, const ChunkRequest& request) -> ChunkLoss {
+        const int64_t begin = request.begin, end = begin + logits_CV.size(0);
+        const at::Tensor teacher_CV = teacher_.logits(targets.teacher_NH.slice(0, begin, end));
+        log_p_N.slice(0, begin, end).copy_(picked(teacher_CV, begin));
+        return {picked(logits_CV, begin), {}};
+      });
+  std::vector<int64_t> ends;
+  for (size_t d = 0; d + 1 < batch.cu_seqlens.size(); ++d) {
+    const at::Tensor before = batch.targets.slice(0, 0, batch.cu_seqlens[d + 1]);
+    ends.push_back((before != kIgnore).sum().item<int64_t>());
+  }
+  return policy_terms(log_p_N, log_q_N, ends, config_);
+}
+
 ChunkLoss DistillLoss::chunk(const at::Tensor& logits_CV, const ChunkRequest& request,
-                             const at::Tensor& targets_N, const at::Tensor& teacher_NH,
-                             const TeacherRows& rows, double ce_weight) {
-  const int64_t begin = request.begin, end = begin + logits_CV.size(0);
+                             const Targets& targets) {
+  const double ce_weight = targets.ce_weight;
   const at::Tensor student_CV = logits_CV.slice(1, 0, vocabulary_);
   at::Tensor best_C;
-  ChunkLoss loss = divergence_of_chunk(
-      student_CV, teacher_NH.defined() ? teacher_NH.slice(0, begin, end) : teacher_NH,
-      rows.defined() ? slice(rows, begin, end, config_.top_k) : rows, request.with_gradient,
-      best_C);
+  ChunkLoss loss = divergence_of_chunk(student_CV, request, targets, best_C);
   // Over the whole head, padding and all: the loss that fine-tuning has.
-  const at::Tensor target_C1 = targets_N.slice(0, begin, end).unsqueeze(1);
+  const at::Tensor target_C1 =
+      targets.ids_N.slice(0, request.begin, request.begin + logits_CV.size(0)).unsqueeze(1);
   const at::Tensor log_z_C1 = logits_CV.logsumexp(1, true);
   const at::Tensor ce_C = (log_z_C1 - logits_CV.gather(1, target_C1)).squeeze(1);
   if (!request.is_again) measure(loss.losses_C, ce_C, student_CV.argmax(1) == best_C);
+  loss = with_policy(loss, student_CV, request, targets);
   loss.losses_C = ((1 - ce_weight) * loss.losses_C + ce_weight * ce_C).to(logits_CV.scalar_type());
   if (!request.with_gradient) return loss;
   at::Tensor dlogits =
@@ -119,21 +150,35 @@ ChunkLoss DistillLoss::chunk(const at::Tensor& logits_CV, const ChunkRequest& re
 }
 
 ChunkLoss DistillLoss::divergence_of_chunk(const at::Tensor& student_CV,
-                                           const at::Tensor& teacher_CH, const TeacherRows& rows,
-                                           bool with_gradient, at::Tensor& teacher_best_C) const {
-  if (rows.defined()) {
+                                           const ChunkRequest& request, const Targets& targets,
+                                           at::Tensor& teacher_best_C) const {
+  const int64_t begin = request.begin, end = begin + student_CV.size(0);
+  if (targets.rows.defined()) {
+    const TeacherRows rows = slice(targets.rows, begin, end, config_.top_k);
     teacher_best_C = rows.ids_NK.select(1, 0);
     return divergence_of_top_k(student_CV, at_temperature(rows, config_.temperature), config_,
-                               with_gradient);
+                               request.with_gradient);
   }
-  const at::Tensor teacher_CV = teacher_.logits(teacher_CH).slice(1, 0, vocabulary_);
+  const at::Tensor teacher_CV =
+      teacher_.logits(targets.teacher_NH.slice(0, begin, end)).slice(1, 0, vocabulary_);
   if (config_.top_k > 0) {
     const TeacherRows best = top_k_of(teacher_CV, config_.top_k, config_.temperature);
     teacher_best_C = best.ids_NK.select(1, 0);
-    return divergence_of_top_k(student_CV, best, config_, with_gradient);
+    return divergence_of_top_k(student_CV, best, config_, request.with_gradient);
   }
   teacher_best_C = teacher_CV.argmax(1);
-  return divergence_of_rows(student_CV, teacher_CV, config_, with_gradient);
+  return divergence_of_rows(student_CV, teacher_CV, config_, request.with_gradient);
+}
+
+ChunkLoss DistillLoss::with_policy(const ChunkLoss& divergence, const at::Tensor& student_CV,
+                                   const ChunkRequest& request, const Targets& targets) const {
+  if (!targets.policy.weights_N.defined()) return divergence;
+  const auto part = [&](const at::Tensor& x_N) {
+    return x_N.slice(0, request.begin, request.begin + student_CV.size(0));
+  };
+  return policy_loss_of_rows(student_CV, divergence, part(targets.ids_N),
+                             {part(targets.policy.weights_N), part(targets.policy.returns_N)},
+                             config_, request.with_gradient);
 }
 
 void DistillLoss::measure(const at::Tensor& divergence_C, const at::Tensor& ce_C,

@@ -6,6 +6,7 @@
 #include "trainer/console.h"
 #include "trainer/lora.h"
 #include "trainer/objective/distill_config.h"
+#include "trainer/objective/minillm.h"
 #include "trainer/objective/objective.h"
 
 // Learning from a teacher's distributions: per target
@@ -36,13 +37,23 @@ class DistillLoss {
   MetricRow take_metrics(Group& group, bool evaluation);
 
  private:
+  // What the chunks of a batch read besides the student's logits. Of all N targets.
+  struct Targets {
+    at::Tensor ids_N;
+    at::Tensor teacher_NH;  // where the teacher is asked
+    TeacherRows rows;       // else
+    PolicyTerms policy;     // of minillm, on the student's own answers
+    double ce_weight = 0;
+  };
+
   LossSum run(Model& student, const Batch& batch, double ce_weight);
-  ChunkLoss chunk(const at::Tensor& logits_CV, const ChunkRequest& request,
-                  const at::Tensor& targets_N, const at::Tensor& teacher_NH,
-                  const TeacherRows& rows, double ce_weight);
-  ChunkLoss divergence_of_chunk(const at::Tensor& student_CV, const at::Tensor& teacher_CH,
-                                const TeacherRows& rows, bool with_gradient,
-                                at::Tensor& teacher_best_C) const;
+  PolicyTerms policy_of(Model& student, const Batch& batch, const at::Tensor& hidden_NH,
+                        const Targets& targets) const;
+  ChunkLoss chunk(const at::Tensor& logits_CV, const ChunkRequest& request, const Targets& targets);
+  ChunkLoss divergence_of_chunk(const at::Tensor& student_CV, const ChunkRequest& request,
+                                const Targets& targets, at::Tensor& teacher_best_C) const;
+  ChunkLoss with_policy(const ChunkLoss& divergence, const at::Tensor& student_CV,
+                        const ChunkRequest& request, const Targets& targets) const;
   void measure(const at::Tensor& divergence_C, const at::Tensor& ce_C, const at::Tensor& agree_C);
 
   DistillConfig config_;
