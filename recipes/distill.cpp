@@ -17,6 +17,7 @@
 #include "trainer/generate/generation_config.h"
 #include "trainer/generate/mixture.h"
 #include "trainer/hf_folder.h"
+#include "trainer/objective/cross_vocabulary.h"
 
 namespace lathe {
 namespace {
@@ -27,29 +28,60 @@ struct Teacher {
   // Empty where it is the student's model with its adapters off, or rows that were kept.
   FrozenModel own;
   TeacherModel model;
+  // Where it numbers tokens otherwise, and that is wanted.
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<CrossVocabulary> cross;
 };
+
+bool has_tokenizer(const std::string& folder) {
+  for (const char* file : {"/tokenizer.json", "/vocab.json", "/tokenizer.model"}) {
+    if (std::filesystem::exists(folder + file)) return true;
+  }
+  return false;
+}
+
+void check_head(const std::string& folder, const Tokenizer& tokenizer) {
+  const int64_t ids = read_model_config(folder).vocab_size;
+  if (ids >= tokenizer.vocab_size()) return;
+  throw std::invalid_argument(
+      fmt::format("distill.teacher_model_name_or_path: {} knows {} ids but the tokenizer has {}",
+                  folder, ids, tokenizer.vocab_size()));
+}
 
 // Two models that number their tokens differently can not be compared; nothing would fail, and the
 // student would learn noise.
-void check_tokenizers(const std::string& folder, const Tokenizer& tokenizer,
-                      const ModelConfig& teacher, Metrics& metrics) {
-  if (!std::filesystem::exists(folder + "/tokenizer.json") &&
-      !std::filesystem::exists(folder + "/vocab.json") &&
-      !std::filesystem::exists(folder + "/tokenizer.model")) {
+void check_tokenizers(const std::string& folder, const Tokenizer& tokenizer, Metrics& metrics) {
+  if (!has_tokenizer(folder)) {
     metrics.note("teacher: " + folder +
                  " has no tokenizer of its own; taken to number tokens as the student does");
   } else if (const Tokenizer other(folder); other.hash() != tokenizer.hash()) {
     throw std::invalid_argument(fmt::format(
         "distill.teacher_model_name_or_path: {} has another tokenizer (hash {}, {} ids) than the "
         "student (hash {}, {} ids): "
-        "their distributions are over different tokens; give a teacher with the same tokenizer, or "
-        "train on its answers",
+        "their distributions are over different tokens; give a teacher with the same tokenizer, "
+        "set distill.cross_vocabulary, or train on its answers",
         folder, other.hash(), other.vocab_size(), tokenizer.hash(), tokenizer.vocab_size()));
   }
-  if (teacher.vocab_size >= tokenizer.vocab_size()) return;
+  check_head(folder, tokenizer);
+}
+
+void meet_across(const RunConfig& config, const Tokenizer& tokenizer, Teacher& teacher,
+                 Metrics& metrics) {
+  const std::string folder = resolve_model_folder(config.distill.teacher_model_name_or_path);
+  if (!has_tokenizer(folder)) {
+    throw std::invalid_argument(
+        "distill.cross_vocabulary: " + folder +
+        " has no tokenizer; put the teacher's beside its weights, or leave cross_vocabulary out");
+  }
+  teacher.tokenizer = std::make_unique<Tokenizer>(folder);
+  check_head(folder, *teacher.tokenizer);
+  teacher.cross = std::make_unique<CrossVocabulary>(tokenizer, *teacher.tokenizer);
+  const int64_t shared = teacher.cross->shared().student_ids_M.size(0);
+  metrics.note(fmt::format("teacher: {} of the student's {} tokens are among its {}", shared,
+                           tokenizer.vocab_size(), teacher.tokenizer->vocab_size()));
+  if (shared > 0) return;
   throw std::invalid_argument(
-      fmt::format("distill.teacher_model_name_or_path: {} knows {} ids but the tokenizer has {}",
-                  folder, teacher.vocab_size, tokenizer.vocab_size()));
+      "distill.cross_vocabulary: the two vocabularies have no token in common");
 }
 
 UnfilledModel open_teacher(const RunConfig& config, const Tokenizer& tokenizer, Mesh& mesh,
@@ -57,7 +89,7 @@ UnfilledModel open_teacher(const RunConfig& config, const Tokenizer& tokenizer, 
   const std::string& name = config.distill.teacher_model_name_or_path;
   if (name == kSelf) return make_or_open_model(config, mesh);
   const std::string folder = resolve_model_folder(name);
-  check_tokenizers(folder, tokenizer, read_model_config(folder), metrics);
+  if (config.distill.cross_vocabulary == "false") check_tokenizers(folder, tokenizer, metrics);
   return open_model(folder, compute_dtype(config.distill.teacher_dtype, mesh.device()),
                     mesh.device(), tensor_parallel(config.parallel, mesh));
 }
@@ -79,6 +111,7 @@ Teacher make_teacher(const RunConfig& config, TrainedModel& trained, const Token
     parameters += parameter->whole_numel();
   metrics.note(fmt::format("teacher: {} with {:.2f} M parameters, frozen", name,
                            static_cast<double>(parameters) / 1e6));
+  if (config.distill.cross_vocabulary != "false") meet_across(config, tokenizer, teacher, metrics);
   return teacher;
 }
 
@@ -132,11 +165,11 @@ std::vector<TeacherSet> open_sets(const RunConfig& config, const Datasets& train
   return sets;
 }
 
+// Ids of the student's that both models know; with tokenizers of their own, all of the student's.
 int64_t shared_vocabulary(const Tokenizer& tokenizer, Model& student, const Teacher& teacher) {
-  const int64_t heads = teacher.model.model ? std::min(student.config().vocab_size,
-                                                       teacher.model.model->config().vocab_size)
-                                            : student.config().vocab_size;
-  return std::min(tokenizer.vocab_size(), heads);
+  const int64_t own = std::min(tokenizer.vocab_size(), student.config().vocab_size);
+  if (teacher.model.model == nullptr || teacher.cross) return own;
+  return std::min(own, teacher.model.model->config().vocab_size);
 }
 
 }  // namespace
@@ -176,7 +209,7 @@ int train_distillation(RunContext run) {
   say_trained(trained, metrics);
 
   const int64_t vocabulary = shared_vocabulary(tokenizer, student, teacher);
-  DistillLoss loss(config.distill, vocabulary, teacher.model);
+  DistillLoss loss(config.distill, vocabulary, teacher.model, teacher.cross.get());
   std::optional<MixtureModel> mixture;
   if (config.distill.divergence == "minillm" && config.distill.teacher_mixed_alpha > 0)
     mixture.emplace(student, teacher.model, config.distill.teacher_mixed_alpha, vocabulary);

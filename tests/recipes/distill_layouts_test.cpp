@@ -99,6 +99,16 @@ TEST(DistillLayouts, OfMiniLlm) {
   });
 }
 
+TEST(DistillLayouts, OfATeacherWithAnotherTokenizer) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  expect_layouts_alike([](RunConfig& config) {
+    config.distill.teacher_model_name_or_path = shared_path("data/models/stories260K-hf");
+    config.distill.cross_vocabulary = "aligned";
+    config.distill.divergence = "forward_kl";
+    config.distill.ce_weight = 0.5;
+  });
+}
+
 TEST(DistillLayouts, OfCapture) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const TempFolder folder;

@@ -246,6 +246,47 @@ TEST(DistillRecipe, AdaptersOffAreATeacherThatAgreesAtTheStart) {
   EXPECT_GT(steps[1]["divergence"].get<double>(), 1e-9);
 }
 
+// Two tokenizers that cut the same text differently; the share of targets that are compared is
+// told.
+TEST(DistillRecipe, ATeacherWithAnotherTokenizerIsMetWhereBothGoOnWithOneToken) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  RunConfig config = config_of(folder.path());
+  config.train.max_steps = 6;
+  std::filesystem::create_directories(folder / "teacher");
+  for (const char* file : {"/config.json", "/model.safetensors"})
+    std::filesystem::copy(fixture("teacher") + file, folder / "teacher" + file);
+  for (const char* file : {"/tokenizer.json", "/tokenizer_config.json"})
+    std::filesystem::copy(fixture("model") + file, folder / "teacher" + file);
+  config.distill.teacher_model_name_or_path = folder / "teacher";
+  config.distill.cross_vocabulary = "aligned";
+  config.distill.divergence = "forward_kl";
+  // The same tokenizer is the case where nearly everything is compared, over nearly all tokens:
+  // those that are no text by themselves, as the parts of a character, are one outcome together.
+  run_recipe(config, 1);
+  const auto same = metrics_of(config);
+  config.output_dir = folder / "plain";
+  config.distill.cross_vocabulary = "false";
+  run_recipe(config, 1);
+  const auto plain = metrics_of(config);
+  EXPECT_GT(same[0]["one_to_one"].get<double>(), 0.95);
+  EXPECT_NEAR(same[0]["divergence"].get<double>() / plain[0]["divergence"].get<double>(), 1, 0.1);
+
+  config.output_dir = folder / "other";
+  config.distill.teacher_model_name_or_path = shared_path("data/models/stories260K-hf");
+  config.distill.cross_vocabulary = "uld";
+  run_recipe(config, 1);
+  const auto steps = metrics_of(config);
+  for (const auto& step : steps) {
+    EXPECT_GT(step["one_to_one"].get<double>(), 0.05);
+    EXPECT_LT(step["one_to_one"].get<double>(), 0.9);
+    // The loss is a mean over all targets, the divergence over those that are compared.
+    EXPECT_NEAR(step["loss"].get<double>(),
+                step["divergence"].get<double>() * step["one_to_one"].get<double>(), 1e-5);
+  }
+  EXPECT_LT(steps.back()["divergence"].get<double>(), steps.front()["divergence"].get<double>());
+}
+
 TEST(DistillRecipe, ATeacherThatDoesNotFitIsRefused) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const TempFolder folder;

@@ -316,7 +316,13 @@ TEST(Distill, WhatDoesNotGoTogetherIsSaid) {
   EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("never answers itself"));
   config.divergence = "jsd";
   config.cross_vocabulary = "uld";
-  EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("is not there yet"));
+  EXPECT_TRUE(conflicts(config).empty());
+  config.top_k = 4;
+  EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("or use aligned"));
+  config.cross_vocabulary = "aligned";
+  EXPECT_TRUE(conflicts(config).empty());
+  config.seq_kd = true;
+  EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("which it does not know"));
   config = {};
   config.teacher_shards = {"s"};
   config.lmbda = 0.5;

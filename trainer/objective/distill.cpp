@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "trainer/objective/cross_vocabulary.h"
 #include "trainer/objective/soft_targets.h"
 
 namespace lathe {
@@ -37,6 +38,17 @@ TeacherRows slice(const TeacherRows& rows, int64_t begin, int64_t end, int64_t k
           at::logaddexp(rows.tail_N.slice(0, begin, end), dropped)};
 }
 
+// The teacher's hidden states in front of each target, in its own tokens; any state where
+// compared_N is false.
+at::Tensor read_across(const CrossVocabulary& cross, const TeacherModel& teacher,
+                       const Batch& batch, at::Tensor& compared_N) {
+  const CrossVocabulary::Reading reading = cross.read(batch);
+  compared_N = reading.positions_N >= 0;
+  const at::Tensor hidden_TH = teacher.hidden(reading.batch);
+  if (hidden_TH.size(0) == 0) return hidden_TH.new_zeros({compared_N.size(0), hidden_TH.size(1)});
+  return hidden_TH.index_select(0, reading.positions_N.clamp_min(0));
+}
+
 }  // namespace
 
 at::Tensor TeacherModel::hidden(const Batch& batch) const {
@@ -57,8 +69,9 @@ void TeacherModel::run(const std::function<void(Model&)>& work) const {
   work(*model);
 }
 
-DistillLoss::DistillLoss(DistillConfig config, int64_t vocabulary, TeacherModel teacher)
-    : config_(std::move(config)), vocabulary_(vocabulary), teacher_(teacher) {}
+DistillLoss::DistillLoss(DistillConfig config, int64_t vocabulary, TeacherModel teacher,
+                         const CrossVocabulary* cross)
+    : config_(std::move(config)), vocabulary_(vocabulary), teacher_(teacher), cross_(cross) {}
 
 LossSum DistillLoss::operator()(Model& student, const Batch& batch) {
   return run(student, batch, config_.ce_weight);
@@ -79,11 +92,13 @@ LossSum DistillLoss::run(Model& student, const Batch& batch, double ce_weight) {
   Targets targets{.ids_N = batch.targets.index_select(0, chosen_N),
                   .teacher_NH = {},
                   .rows = batch.teacher,
+                  .compared_N = {},
                   .policy = {},
                   .ce_weight = policy ? 0 : ce_weight};
   if (asks) {
     teacher_.model->keep_head(false);  // of the batch before
-    targets.teacher_NH = teacher_.hidden(batch).index_select(0, chosen_N);
+    targets.teacher_NH = cross_ ? read_across(*cross_, teacher_, batch, targets.compared_N)
+                                : teacher_.hidden(batch).index_select(0, chosen_N);
   }
   // After the teacher, which may be the same model: what the student's forward leaves behind stays.
   const at::Tensor hidden_NH = student.hidden(batch).index_select(0, chosen_N);
@@ -135,7 +150,12 @@ ChunkLoss DistillLoss::chunk(const at::Tensor& logits_CV, const ChunkRequest& re
       targets.ids_N.slice(0, request.begin, request.begin + logits_CV.size(0)).unsqueeze(1);
   const at::Tensor log_z_C1 = logits_CV.logsumexp(1, true);
   const at::Tensor ce_C = (log_z_C1 - logits_CV.gather(1, target_C1)).squeeze(1);
-  if (!request.is_again) measure(loss.losses_C, ce_C, student_CV.argmax(1) == best_C);
+  if (!request.is_again) {
+    measure(loss.losses_C, ce_C, student_CV.argmax(1) == best_C,
+            targets.compared_N.defined()
+                ? targets.compared_N.slice(0, request.begin, request.begin + ce_C.size(0))
+                : at::ones_like(ce_C));
+  }
   loss = with_policy(loss, student_CV, request, targets);
   loss.losses_C = ((1 - ce_weight) * loss.losses_C + ce_weight * ce_C).to(logits_CV.scalar_type());
   if (!request.with_gradient) return loss;
@@ -159,8 +179,12 @@ ChunkLoss DistillLoss::divergence_of_chunk(const at::Tensor& student_CV,
     return divergence_of_top_k(student_CV, at_temperature(rows, config_.temperature), config_,
                                request.with_gradient);
   }
-  const at::Tensor teacher_CV =
-      teacher_.logits(targets.teacher_NH.slice(0, begin, end)).slice(1, 0, vocabulary_);
+  const at::Tensor logits_CW = teacher_.logits(targets.teacher_NH.slice(0, begin, end));
+  if (cross_) {
+    return across(student_CV, logits_CW.slice(1, 0, cross_->teacher_vocabulary()),
+                  targets.compared_N.slice(0, begin, end), request.with_gradient, teacher_best_C);
+  }
+  const at::Tensor teacher_CV = logits_CW.slice(1, 0, vocabulary_);
   if (config_.top_k > 0) {
     const TeacherRows best = top_k_of(teacher_CV, config_.top_k, config_.temperature);
     teacher_best_C = best.ids_NK.select(1, 0);
@@ -181,28 +205,49 @@ ChunkLoss DistillLoss::with_policy(const ChunkLoss& divergence, const at::Tensor
                              config_, request.with_gradient);
 }
 
+// Rows that are not compared come to nothing.
+ChunkLoss DistillLoss::across(const at::Tensor& student_CV, const at::Tensor& teacher_CW,
+                              const at::Tensor& compared_C, bool with_gradient,
+                              at::Tensor& teacher_best_C) const {
+  const SharedTokens& shared = cross_->shared();
+  const at::Device device = student_CV.device();
+  const at::Tensor best_C = teacher_CW.index_select(1, shared.teacher_ids_M.to(device)).argmax(1);
+  teacher_best_C = at::where(compared_C, shared.student_ids_M.to(device).index_select(0, best_C),
+                             at::full_like(best_C, -1));
+  ChunkLoss loss =
+      config_.cross_vocabulary == "uld"
+          ? uld_of_rows(student_CV, teacher_CW, config_, with_gradient)
+          : divergence_of_shared(student_CV, teacher_CW, shared, config_, with_gradient);
+  loss.losses_C = loss.losses_C * compared_C;
+  if (with_gradient) loss.dlogits_CV = loss.dlogits_CV * compared_C.unsqueeze(1);
+  return loss;
+}
+
 void DistillLoss::measure(const at::Tensor& divergence_C, const at::Tensor& ce_C,
-                          const at::Tensor& agree_C) {
+                          const at::Tensor& agree_C, const at::Tensor& compared_C) {
   const auto sum = [](const at::Tensor& x) { return x.to(at::kDouble).sum(); };
-  const at::Tensor sums =
-      at::stack({sum(at::ones_like(ce_C)), sum(divergence_C), sum(ce_C), sum(agree_C)});
+  const at::Tensor sums = at::stack(
+      {sum(at::ones_like(ce_C)), sum(divergence_C), sum(ce_C), sum(agree_C), sum(compared_C)});
   at::Tensor& all = sums_[evaluation_ ? 1 : 0];
   all = all.defined() ? all + sums : sums;
 }
 
 MetricRow DistillLoss::take_metrics(Group& group, bool evaluation) {
   at::Tensor& all = sums_[evaluation ? 1 : 0];
-  at::Tensor sums = all.defined() ? all : at::zeros({4}, at::kDouble).to(group.device());
+  at::Tensor sums = all.defined() ? all : at::zeros({5}, at::kDouble).to(group.device());
   group.all_reduce(sums, Reduce::kSum);
   all = at::Tensor();
   sums = sums.cpu();
-  const double targets = std::max(1.0, sums[0].item<double>());
-  const auto mean = [&](int64_t i) { return sums[i].item<double>() / targets; };
+  const auto mean = [&](int64_t i, int64_t over) {
+    return sums[i].item<double>() / std::max(1.0, sums[over].item<double>());
+  };
   if (evaluation && sums[0].item<double>() == 0) return {};
   const std::string prefix = evaluation ? "eval_" : "";
-  return {{prefix + "divergence", mean(1)},
-          {prefix + "cross_entropy", mean(2)},
-          {prefix + "teacher_agreement", mean(3)}};
+  MetricRow row{{prefix + "divergence", mean(1, 4)},
+                {prefix + "cross_entropy", mean(2, 0)},
+                {prefix + "teacher_agreement", mean(3, 4)}};
+  if (cross_) row.emplace_back(prefix + "one_to_one", mean(4, 0));
+  return row;
 }
 
 }  // namespace lathe

@@ -14,6 +14,8 @@
 // Neither model's logits exist for all positions at once.
 namespace lathe {
 
+class CrossVocabulary;  // trainer/objective/cross_vocabulary.h
+
 // A frozen model: one of its own, or the student with its adapters off.
 struct TeacherModel {
   Model* model = nullptr;
@@ -28,8 +30,10 @@ struct TeacherModel {
 class DistillLoss {
  public:
   // vocabulary: ids that both models know, which may have padded heads. The teacher: a model, or
-  // none where batches bring its rows.
-  DistillLoss(DistillConfig config, int64_t vocabulary, TeacherModel teacher);
+  // none where batches bring its rows. cross: where it has another tokenizer than the student,
+  // whose ids the vocabulary then is; targets that nothing stands beside have cross entropy alone.
+  DistillLoss(DistillConfig config, int64_t vocabulary, TeacherModel teacher,
+              const CrossVocabulary* cross = nullptr);
   LossSum operator()(Model& student, const Batch& batch);
   // Cross entropy alone, for evaluation, while the divergence is measured besides.
   LossSum cross_entropy_of(Model& student, const Batch& batch);
@@ -42,6 +46,7 @@ class DistillLoss {
     at::Tensor ids_N;
     at::Tensor teacher_NH;  // where the teacher is asked
     TeacherRows rows;       // else
+    at::Tensor compared_N;  // with another tokenizer: whether the teacher has a say in it
     PolicyTerms policy;     // of minillm, on the student's own answers
     double ce_weight = 0;
   };
@@ -54,12 +59,18 @@ class DistillLoss {
                                 const Targets& targets, at::Tensor& teacher_best_C) const;
   ChunkLoss with_policy(const ChunkLoss& divergence, const at::Tensor& student_CV,
                         const ChunkRequest& request, const Targets& targets) const;
-  void measure(const at::Tensor& divergence_C, const at::Tensor& ce_C, const at::Tensor& agree_C);
+  ChunkLoss across(const at::Tensor& student_CV, const at::Tensor& teacher_CW,
+                   const at::Tensor& compared_C, bool with_gradient,
+                   at::Tensor& teacher_best_C) const;
+  void measure(const at::Tensor& divergence_C, const at::Tensor& ce_C, const at::Tensor& agree_C,
+               const at::Tensor& compared_C);
 
   DistillConfig config_;
   int64_t vocabulary_;
   TeacherModel teacher_;
-  at::Tensor sums_[2];  // targets, divergence, cross entropy, agreement: training, evaluation
+  const CrossVocabulary* cross_;
+  // Targets, divergence, cross entropy, agreement, targets compared: training, evaluation.
+  at::Tensor sums_[2];
   bool evaluation_ = false;
 };
 

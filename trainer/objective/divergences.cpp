@@ -122,8 +122,14 @@ std::vector<Conflict> conflicts(const DistillConfig& c) {
     refuse(c.teacher_mixed_alpha == 1, {"teacher_mixed_alpha"},
            "at 1 the student never answers itself; give less");
   }
-  refuse(c.cross_vocabulary != "false", {"cross_vocabulary"},
-         "is not there yet; give a teacher with the student's tokenizer");
+  const bool across = c.cross_vocabulary != "false";
+  refuse(across && (offline || c.teacher_model_name_or_path == "self"), {"cross_vocabulary"},
+         "is for a teacher_model_name_or_path with a tokenizer of its own");
+  refuse(across && (c.seq_kd || c.divergence == "minillm"),
+         {"cross_vocabulary", "seq_kd", "divergence"},
+         "the teacher would have to go on with the student's tokens, which it does not know");
+  refuse(c.cross_vocabulary == "uld" && c.top_k > 0, {"cross_vocabulary", "top_k"},
+         "uld is over the whole distributions; leave top_k out, or use aligned");
   refuse(c.temperature_squared && c.temperature == 1, {"temperature_squared", "temperature"},
          "does nothing at temperature 1");
   return found;
