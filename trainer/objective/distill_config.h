@@ -89,7 +89,8 @@ void fields(V& v, DistillConfig& c) {
   v("sampling_top_p", c.sampling_top_p, "of answers; 1: off", between(0, 1));
   v("sampling_top_k", c.sampling_top_k, "of answers; 0: off", at_least(0));
   v("cross_vocabulary", c.cross_vocabulary,
-    "how a teacher with another tokenizer is met; false: not at all. It reads the student's text in "
+    "how a teacher with another tokenizer is met; false: not at all. It reads the student's text "
+    "in "
     "its own tokens, and where both go on with one token of the same bytes, aligned compares the "
     "tokens that both vocabularies have (the rest as top_k_rest says), uld the probabilities in "
     "falling order, sum |p - q| (arXiv:2402.12030); elsewhere there is cross entropy only",
