@@ -29,7 +29,8 @@ Batch with_answers_of(Model& model, const Batch& batch, const AnswerOptions& opt
     requests.push_back(std::move(request));
     origins.push_back(origin);
   }
-  const std::vector<GenerateResult> results = generate(model, requests);
+  const std::vector<GenerateResult> results =
+      generate(model, requests, {.meeting = options.meeting});
   std::vector<std::vector<int64_t>> ids;
   std::vector<std::vector<uint8_t>> trained;
   for (size_t i = 0; i < results.size(); ++i) {
@@ -43,6 +44,7 @@ Batch with_answers_of(Model& model, const Batch& batch, const AnswerOptions& opt
     documents.push_back({ids[i].data(), trained[i].data(), std::ssize(ids[i])});
   Batch answered = make_batch(documents);
   answered.origins = std::move(origins);
+  answered.sampled = true;
   return answered;
 }
 

@@ -11,8 +11,9 @@ namespace lathe {
 
 struct AnswerOptions {
   SamplingOptions sampling;
-  int64_t max_length = 0;  // of prompt and answer
-  uint64_t seed = 0;       // of this epoch: an answer is a function of (seed, item, prompt)
+  int64_t max_length = 0;    // of prompt and answer
+  uint64_t seed = 0;         // of this epoch: an answer is a function of (seed, item, prompt)
+  Group* meeting = nullptr;  // see GenerateSettings
 };
 
 // Each document's prompt, which ends where its first target begins, with what the model says to it;

@@ -7,36 +7,23 @@
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "data/shards/document.h"
+#include "recipes/frozen_model.h"
 #include "recipes/model_hash.h"
 #include "recipes/parts.h"
 #include "trainer/agree.h"
 #include "trainer/hf_folder.h"
 #include "trainer/kernels/head_loss.h"
 #include "trainer/objective/soft_targets.h"
+#include "trainer/passes.h"
 
 namespace lathe {
 namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
-
-// A document as it lies in its shard.
-struct Text {
-  std::vector<int64_t> ids;
-  std::vector<uint8_t> mask;
-};
-
-Text read_document(const Dataset& dataset, int64_t document) {
-  const Dataset::Place place = dataset.place(document);
-  const auto begin =
-      static_cast<int64_t>(place.shard->offsets()[static_cast<size_t>(place.document)]);
-  const auto length = static_cast<size_t>(dataset.length(document));
-  Text text{std::vector<int64_t>(length), std::vector<uint8_t>(length)};
-  place.shard->read("sequence", begin, begin + static_cast<int64_t>(length), text.ids.data(),
-                    text.mask.data());
-  return text;
-}
 
 int64_t rows_of(const Dataset& dataset, int64_t document) {
   const Dataset::Place place = dataset.place(document);
@@ -52,43 +39,63 @@ struct Counts {
   double mass = 0, seconds = 0;
 };
 
-// Makes one shard: documents are read by the teacher together, up to so many tokens, long ones in
-// stretches.
+struct Job {
+  const RunConfig& config;
+  const std::atomic<bool>& stop_requested;
+  Mesh& mesh;
+  Metrics& metrics;
+  Model& teacher;
+};
+
+// Makes one shard after another: documents are read by the teacher together, up to so many tokens,
+// long ones in stretches.
 class ShardMaker {
  public:
-  ShardMaker(Model& teacher, const Dataset& dataset, const TeacherInfo& info,
-             const RunConfig& config)
-      : teacher_(teacher),
+  ShardMaker(const Job& job, const Dataset& dataset, const TeacherInfo& info)
+      : teacher_(job.teacher),
         dataset_(dataset),
         info_(info),
-        longest_(config.data.max_length),
-        most_tokens_(config.data.max_length * config.train.per_device_train_batch_size) {}
+        passes_(meeting_of(job.config.parallel, job.mesh)),
+        writes_(job.mesh.tp().rank() == 0),
+        longest_(job.config.data.max_length),
+        most_tokens_(job.config.data.max_length * job.config.train.per_device_train_batch_size) {}
 
   Counts make(const CaptureUnit& unit, const std::string& path) {
     const at::NoGradGuard no_grad;
-    TeacherWriter writer(path, info_, unit.first);
+    // The ranks of tp all come to the same rows.
+    std::optional<TeacherWriter> writer;
+    if (writes_) writer.emplace(path, info_, unit.first);
     counts_ = {};
     for (int64_t d = unit.first; d < unit.first + unit.count;) {
-      std::vector<Text> texts;
+      std::vector<Document> texts;
       for (int64_t tokens = 0; d < unit.first + unit.count; ++d) {
         const int64_t length = dataset_.length(d);
         if (tokens > 0 && tokens + length > most_tokens_) break;
         texts.push_back(read_document(dataset_, d));
         tokens += length;
       }
-      add(texts, writer);
+      add(texts, writer ? &*writer : nullptr);
     }
-    writer.finish();
+    if (writer) writer->finish();
     return counts_;
+  }
+
+  // After the last one: other ranks may need this one's part of the weights.
+  void finish() {
+    passes_.finish([this] {
+      const at::NoGradGuard no_grad;
+      const std::vector<int64_t> any_token{0};
+      read(make_batch({{any_token.data(), nullptr, 1}}), any_token);
+    });
   }
 
  private:
   // Every trained token gets a row, those that begin a stretch from the last token before it.
-  void add(const std::vector<Text>& texts, TeacherWriter& writer) {
+  void add(const std::vector<Document>& texts, TeacherWriter* writer) {
     std::vector<DocumentView> stretches;
     std::vector<int64_t> chosen, rows;
     int64_t t = 0;
-    for (const Text& text : texts) {
+    for (const Document& text : texts) {
       rows.push_back(0);
       const int64_t length = std::ssize(text.ids);
       for (int64_t begin = 0; begin < length; begin += longest_) {
@@ -101,27 +108,34 @@ class ShardMaker {
       }
     }
     counts_.tokens += t;
-    const TeacherRows all = ask(make_batch(stretches), chosen);
+    if (!chosen.empty()) passes_.announce();
+    const TeacherRows all = read(make_batch(stretches), chosen);
+    counts_.rows += all.tail_N.numel();
+    counts_.mass += (1 - all.tail_N.to(at::kDouble).exp()).sum().item<double>();
+    if (writer == nullptr) return;
     const int64_t k = info_.k;
     int64_t at = 0;
     for (const int64_t count : rows) {
       const auto part = [&](const auto* from, int64_t width) {
         return std::span(from + at * width, static_cast<size_t>(count * width));
       };
-      writer.add(part(all.ids_NK.const_data_ptr<int64_t>(), k),
-                 part(all.logp_NK.const_data_ptr<float>(), k),
-                 part(all.tail_N.const_data_ptr<float>(), 1));
+      writer->add(part(all.ids_NK.const_data_ptr<int64_t>(), k),
+                  part(all.logp_NK.const_data_ptr<float>(), k),
+                  part(all.tail_N.const_data_ptr<float>(), 1));
       at += count;
     }
   }
 
-  TeacherRows ask(const Batch& batch, const std::vector<int64_t>& chosen) {
+  // One pass, where anything is chosen.
+  TeacherRows read(const Batch& batch, const std::vector<int64_t>& chosen) {
     std::vector<at::Tensor> ids{at::zeros({0, info_.k}, at::kLong)}, logp{at::zeros({0, info_.k})},
         tail{at::zeros({0})};
     if (!chosen.empty()) {
       const at::Device device = teacher_.parameters().front()->value.device();
+      teacher_.keep_head(false);
       const at::Tensor hidden_NH = teacher_.hidden(batch.to(device))
                                        .index_select(0, at::tensor(chosen, at::kLong).to(device));
+      teacher_.keep_head(true);
       const int64_t step = loss_chunk_rows(teacher_.config().vocab_size);
       for (int64_t n = 0; n < hidden_NH.size(0); n += step) {
         const at::Tensor rows = hidden_NH.slice(0, n, std::min(n + step, hidden_NH.size(0)));
@@ -132,15 +146,14 @@ class ShardMaker {
         tail.push_back(best.tail_N.cpu());
       }
     }
-    const TeacherRows all{at::cat(ids), at::cat(logp), at::cat(tail)};
-    counts_.rows += all.tail_N.numel();
-    counts_.mass += (1 - all.tail_N.to(at::kDouble).exp()).sum().item<double>();
-    return all;
+    return {at::cat(ids), at::cat(logp), at::cat(tail)};
   }
 
   Model& teacher_;
   const Dataset& dataset_;
   const TeacherInfo& info_;
+  Passes passes_;
+  bool writes_;
   int64_t longest_, most_tokens_;
   Counts counts_;
 };
@@ -173,23 +186,28 @@ bool is_made(const std::string& path, const CaptureUnit& unit, const TeacherInfo
   return true;
 }
 
-struct Job {
-  const RunConfig& config;
-  const std::atomic<bool>& stop_requested;
-  Mesh& mesh;
-  Metrics& metrics;
-  Model& teacher;
-};
-
-// This rank's shards of a source. false: told to stop before the last.
-bool make_shards(const Job& job, const Dataset& dataset, const TeacherInfo& info,
-                 const std::vector<CaptureUnit>& units, const std::string& folder, Counts& counts) {
-  const Clock::time_point start = Clock::now();
-  ShardMaker maker(job.teacher, dataset, info, job.config);
+// This rank's shards of a source that are not there yet.
+std::vector<size_t> missing_units(const Job& job, const TeacherInfo& info,
+                                  const std::vector<CaptureUnit>& units, const std::string& folder,
+                                  Counts& counts) {
+  std::vector<size_t> missing;
   const auto size = static_cast<size_t>(job.mesh.dp().size());
-  for (size_t u = static_cast<size_t>(job.mesh.dp().rank()); u < units.size(); u += size) {
-    if (job.stop_requested) return false;
-    if (is_made(unit_path(folder, u), units[u], info, counts)) continue;
+  for (auto u = static_cast<size_t>(job.mesh.dp().rank()); u < units.size(); u += size) {
+    if (!is_made(unit_path(folder, u), units[u], info, counts)) missing.push_back(u);
+  }
+  return missing;
+}
+
+// false: told to stop before the last.
+bool make_shards(const Job& job, const Dataset& dataset, const TeacherInfo& info,
+                 const std::vector<CaptureUnit>& units, const std::vector<size_t>& missing,
+                 const std::string& folder, Counts& counts) {
+  const Clock::time_point start = Clock::now();
+  ShardMaker maker(job, dataset, info);
+  bool stopped = false;
+  for (const size_t u : missing) {
+    stopped = any(job.mesh.tp(), job.stop_requested);
+    if (stopped) break;
     const Counts made = maker.make(units[u], unit_path(folder, u));
     counts.rows += made.rows;
     counts.tokens += made.tokens;
@@ -199,7 +217,8 @@ bool make_shards(const Job& job, const Dataset& dataset, const TeacherInfo& info
                                  u + 1, units.size(), made.rows,
                                  static_cast<double>(counts.tokens) / counts.seconds));
   }
-  return true;
+  maker.finish();
+  return !stopped;
 }
 
 Counts of_all_ranks(const Counts& counts, Mesh& mesh) {
@@ -252,9 +271,19 @@ bool capture_source(const Job& job, const Dataset& dataset, const TeacherInfo& i
   if (job.mesh.world().rank() == 0) fs::create_directories(folder);
   job.mesh.world().barrier();
   Counts counts;
+  std::vector<size_t> missing;
+  together(job.mesh.world(), [&] { missing = missing_units(job, info, units, folder, counts); });
   bool finished = true;
-  together(job.mesh.world(),
-           [&] { finished = make_shards(job, dataset, info, units, folder, counts); });
+  const auto work = [&] {
+    finished = make_shards(job, dataset, info, units, missing, folder, counts);
+  };
+  // Ranks that need one another while they work can not go on where one fails.
+  const bool alone = job.mesh.tp().size() == 1 && !meeting_of(job.config.parallel, job.mesh);
+  if (alone) {
+    together(job.mesh.world(), work);
+  } else {
+    work();
+  }
   if (any(job.mesh.world(), !finished)) {
     job.metrics.note("stopped; start again to continue behind the shards that are finished");
     return false;
@@ -295,14 +324,15 @@ int capture_teacher(RunContext run) {
   const Tokenizer tokenizer(tokenizer_folder(config.model));
   const Datasets train = open_datasets(config, config.data.train, tokenizer, run.cache_dir, mesh,
                                        metrics, &run.stop_requested);
-  const std::unique_ptr<Model> teacher =
-      load_model(config.model.model_name_or_path, compute_dtype(config.model.dtype, mesh.device()),
-                 mesh.device());
-  const int64_t vocabulary = std::min(tokenizer.vocab_size(), teacher->config().vocab_size);
+  const FrozenModel teacher = freeze_model(
+      open_model(config.model.model_name_or_path, compute_dtype(config.model.dtype, mesh.device()),
+                 mesh.device(), tensor_parallel(config.parallel, mesh)),
+      config.parallel, mesh);
+  const int64_t vocabulary = std::min(tokenizer.vocab_size(), teacher.model->config().vocab_size);
   const std::string hash = broadcast_bytes(
       mesh.world(),
       mesh.world().rank() == 0 ? hash_of_model(config.model.model_name_or_path) : std::string(), 0);
-  const Job job{config, run.stop_requested, mesh, metrics, *teacher};
+  const Job job{config, run.stop_requested, mesh, metrics, *teacher.model};
   for (size_t i = 0; i < train.size(); ++i) {
     const TeacherInfo info{.teacher_hash = hash,
                            .tokenizer_hash = tokenizer.hash(),

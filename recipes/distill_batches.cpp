@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "recipes/answers.h"
 #include "trainer/philox.h"
 
 namespace lathe {
@@ -23,22 +22,10 @@ std::vector<Batch> DistillSource::next() {
   const bool is_student = is_student_step(seed, place, config.lmbda);
   ++steps;
   student_steps += is_student;
-  if (!is_student && !config.seq_kd) return batches;
-  const AnswerOptions options{
-      .sampling = {.max_new_tokens = config.max_new_tokens,
-                   .temperature = config.sampling_temperature,
-                   .top_k = config.sampling_top_k,
-                   .top_p = config.sampling_top_p,
-                   .stop_ids = stop_ids},
-      .max_length = max_length,
-      .seed = seed ^ hash_name("epoch") * static_cast<uint64_t>(place.epoch + 1)};
-  for (Batch& batch : batches) {
-    if (is_student) {
-      batch = with_answers_of(student, batch, options);
-    } else {
-      teacher.run([&](Model& model) { batch = with_answers_of(model, batch, options); });
-    }
-  }
+  if (!is_student) return batches;
+  AnswerOptions options = answers;
+  options.seed = seed ^ hash_name("epoch") * static_cast<uint64_t>(place.epoch + 1);
+  for (Batch& batch : batches) batch = with_answers_of(student, batch, options);
   return batches;
 }
 

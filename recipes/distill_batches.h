@@ -5,25 +5,24 @@
 #include "data/loader/loader.h"
 #include "data/shards/teacher_set.h"
 #include "parallel/mesh.h"
+#include "recipes/answers.h"
 #include "recipes/parts.h"
 #include "trainer/batch_source.h"
 #include "trainer/objective/distill.h"
 
 // A loader's batches, with what distillation wants of them: the rows that lathe capture kept, or
-// answers of the student or the teacher in the place of the data's.
+// the student's own answers in the place of the data's.
 namespace lathe {
 
 struct DistillSource {
   Mesh& mesh;
   Loader& loader;
   const DistillConfig& config;
-  Model& student;
-  TeacherModel teacher;
+  Model& student;          // or whoever answers in its place
   Datasets datasets = {};  // of the loader, with a set of rows for each; or none
   std::vector<TeacherSet> sets = {};
   uint64_t seed = 0;
-  int64_t max_length = 0;
-  std::vector<int64_t> stop_ids = {};
+  AnswerOptions answers = {};            // their seed is made of this one's and the epoch
   int64_t steps = 0, student_steps = 0;  // since take_share
 
   std::vector<Batch> next();  // every rank calls it

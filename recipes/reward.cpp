@@ -23,14 +23,16 @@ RunConfig with_trained_score(RunConfig config) {
   return config;
 }
 
-std::unique_ptr<ScoredModel> make_scored(const RunConfig& config, at::Device device) {
+std::unique_ptr<ScoredModel> make_scored(const RunConfig& config, Mesh& mesh) {
+  const at::Device device = mesh.device();
+  const TensorParallel tp = tensor_parallel(config.parallel, mesh);
   const std::string& folder = config.model.model_name_or_path;
   const at::ScalarType dtype = compute_dtype(config.model.dtype, device);
   const auto seed = static_cast<uint64_t>(config.seed);
-  if (!config.model.from_scratch) return ScoredModel::load(folder, dtype, device, seed);
+  if (!config.model.from_scratch) return ScoredModel::load(folder, dtype, device, seed, tp);
   ModelConfig model = read_model_config(folder), body = model;
   body.tie_word_embeddings = true;
-  auto scored = std::make_unique<ScoredModel>(make_model(body, dtype, device), model, seed);
+  auto scored = std::make_unique<ScoredModel>(make_model(body, dtype, device, tp), model, seed);
   initialize(*scored, seed);
   return scored;
 }
@@ -57,7 +59,7 @@ int train_reward(RunContext run) {
   Loader& loader = loaders.train;
   const std::unique_ptr<Loader>& eval_loader = loaders.eval;
 
-  std::unique_ptr<ScoredModel> made = make_scored(config, mesh.device());
+  std::unique_ptr<ScoredModel> made = make_scored(config, mesh);
   ScoredModel& scored = *made;
   TrainedModel trained = make_trained_model(config, mesh, std::move(made));
   const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);

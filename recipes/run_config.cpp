@@ -94,8 +94,7 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
     refuse(resolved, "parallel.zero",
            "parallel.zero 3 brings weights together in every pass, but dpo makes other passes on each rank; use zero: 2");
   }
-  const bool passes_of_its_own = config.recipe == "distill" || config.recipe == "capture" || config.recipe == "reward" ||
-                                 config.recipe == "self_reward";
+  const bool passes_of_its_own = config.recipe == "self_reward";
   if (config.parallel.tp > 1 && passes_of_its_own) {
     refuse(resolved, "parallel.tp", "parallel.tp is not there for recipe " + config.recipe + " yet; use dp (parallel.tp: 1)");
   }

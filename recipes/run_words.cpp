@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "data/shards/document.h"
 #include "data/tokenize/token_view.h"
 
 namespace lathe {
@@ -38,13 +39,7 @@ void say_first_example(const Datasets& train, const Tokenizer& tokenizer, Metric
   constexpr size_t kMostTokens = 120;
   for (const auto& dataset : train) {
     if (dataset->documents() == 0) continue;
-    const Dataset::Place place = dataset->place(0);
-    std::vector<int64_t> ids(static_cast<size_t>(dataset->length(0)));
-    std::vector<uint8_t> mask(ids.size());
-    const auto begin =
-        static_cast<int64_t>(place.shard->offsets()[static_cast<size_t>(place.document)]);
-    place.shard->read("sequence", begin, begin + static_cast<int64_t>(ids.size()), ids.data(),
-                      mask.data());
+    const auto [ids, mask] = read_document(*dataset, 0);
     metrics.note("first example, trained between \u00ab and \u00bb: " +
                  marked_text(tokenizer, ids, mask, "\u00ab", "\u00bb", kMostTokens));
     return;

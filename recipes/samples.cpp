@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/shards/document.h"
 #include "trainer/generate/generate.h"
 
 namespace lathe {
@@ -32,12 +33,8 @@ Samples::Samples(const Datasets& datasets, int64_t count, const Tokenizer& token
     : tokenizer_(tokenizer), stop_ids_(std::move(stop_ids)) {
   for (const auto& dataset : datasets) {
     for (int64_t d = 0; d < dataset->documents() && std::ssize(prompts_) < count; ++d) {
-      const Dataset::Place place = dataset->place(d);
-      std::vector<int64_t> ids(static_cast<size_t>(dataset->length(d)));
-      std::vector<uint8_t> mask(ids.size());
+      auto [ids, mask] = read_document(*dataset, d);
       if (ids.empty()) continue;
-      const auto begin = static_cast<int64_t>(place.shard->offsets()[static_cast<size_t>(place.document)]);
-      place.shard->read("sequence", begin, begin + std::ssize(ids), ids.data(), mask.data());
       ids.resize(prompt_size(mask));
       const std::string text = tokenizer.decode({ids.begin(), ids.end()}, /*skip_special_tokens=*/true);
       prompts_.push_back({std::move(ids), text});

@@ -86,6 +86,9 @@ class Model {
   virtual at::Tensor logit_losses(const at::Tensor& hidden_NH, const LogitLoss& loss) = 0;
   // hidden_NH -> [N, V] float32. For generation and scoring; no gradient.
   virtual at::Tensor logits(const at::Tensor& hidden_NH) = 0;
+  // Where weights are brought together in every pass: the head's stay after logits(), which ranks may then call a
+  // different number of times each. Until keep_head(false), or until the model is trained on.
+  virtual void keep_head(bool keep) = 0;
 
   // What the model itself wants added to the mean loss of the last hidden(batch), differentiable, undefined when that is
   // nothing: the balance of experts' load, times its coefficient. Handed over once.
@@ -95,7 +98,7 @@ class Model {
   virtual int64_t num_kv_heads() const = 0;
 
   // An empty cache of this model's type and device, for up to `capacity` tokens.
-  KvCache make_cache(int64_t capacity);
+  virtual KvCache make_cache(int64_t capacity);
 };
 
 // The table of families. Weights are undefined-valued memory until loaded or initialised.

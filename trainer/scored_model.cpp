@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "parallel/unit_gate.h"
 #include "trainer/hf_folder.h"
 #include "trainer/kernels/linear.h"
 #include "trainer/philox.h"
@@ -62,14 +63,16 @@ ScoredModel::ScoredModel(std::unique_ptr<Model> body, const ModelConfig& config,
   score_ = {
       .name = kScore,
       .value = at::tensor(drawn, at::kFloat).view({1, width}).to(options).set_requires_grad(true),
-      .grad = {}};
+      .grad = {},
+      .cut = body_->tensor_parallel().copy({1, width})};
 }
 
 std::unique_ptr<ScoredModel> ScoredModel::load(const std::string& folder, at::ScalarType dtype,
-                                               at::Device device, uint64_t seed) {
+                                               at::Device device, uint64_t seed,
+                                               const TensorParallel& tp) {
   const ModelConfig config = read_model_config(folder);
   auto scored =
-      std::make_unique<ScoredModel>(make_model(headless(config), dtype, device), config, seed);
+      std::make_unique<ScoredModel>(make_model(headless(config), dtype, device, tp), config, seed);
   // What the seed gave stays where the folder has no score.
   load_weights(*scored, folder, {kScore, "lm_head.weight"});
   return scored;
@@ -77,8 +80,13 @@ std::unique_ptr<ScoredModel> ScoredModel::load(const std::string& folder, at::Sc
 
 std::vector<std::vector<Parameter*>> ScoredModel::units() {
   std::vector<std::vector<Parameter*>> units = body_->units();
-  units.back().push_back(&score_);
+  units.push_back({&score_});
   return units;
+}
+
+void ScoredModel::set_sharding(Sharding* sharding) {
+  sharding_ = sharding;
+  body_->set_sharding(sharding);
 }
 
 std::vector<Parameter*> ScoredModel::parameters() {
@@ -91,12 +99,19 @@ at::Tensor ScoredModel::scores(const Batch& batch) {
   const at::Tensor hidden_TH = body_->hidden(batch);
   const at::Tensor last_D =
       (at::tensor(batch.cu_seqlens, at::kLong).slice(0, 1) - 1).to(hidden_TH.device());
-  return linear(hidden_TH.index_select(0, last_D), {.weight = &score_}).squeeze(1).to(at::kFloat);
+  // Every rank of tp has the whole gradient of the score, where a summand is expected.
+  const at::Tensor hidden_DH =
+      body_->tensor_parallel().same_everywhere(hidden_TH.index_select(0, last_D));
+  const int unit = sharding_ == nullptr ? 0 : sharding_->num_units() - 1;
+  const at::Tensor read_DH = into_unit(sharding_, unit, {hidden_DH})[0];
+  const at::Tensor scores_D1 = linear(read_DH, {.weight = &score_});
+  return out_of_unit(sharding_, unit, {scores_D1})[0].squeeze(1).to(at::kFloat);
 }
 
 at::Tensor ScoredModel::log_probs(const at::Tensor&, const at::Tensor&) { no_head(); }
 TokenStatistics ScoredModel::token_statistics(const at::Tensor&, const at::Tensor&) { no_head(); }
 at::Tensor ScoredModel::logit_losses(const at::Tensor&, const LogitLoss&) { no_head(); }
 at::Tensor ScoredModel::logits(const at::Tensor&) { no_head(); }
+void ScoredModel::keep_head(bool) { no_head(); }
 
 }  // namespace lathe

@@ -15,7 +15,8 @@ class ScoredModel final : public Model {
   // A folder of such a model, or of a language model, whose head is left behind; then score.weight
   // is drawn from the seed.
   static std::unique_ptr<ScoredModel> load(const std::string& folder, at::ScalarType dtype,
-                                           at::Device device, uint64_t seed);
+                                           at::Device device, uint64_t seed,
+                                           const TensorParallel& tp = {});
   // The same around a model that was made otherwise and has no head of its own.
   ScoredModel(std::unique_ptr<Model> body, const ModelConfig& config, uint64_t seed);
 
@@ -28,7 +29,7 @@ class ScoredModel final : public Model {
   void set_noise(std::optional<StepNoise> noise) override { body_->set_noise(noise); }
   void set_checkpointing(Checkpointing mode) override { body_->set_checkpointing(mode); }
   std::vector<std::vector<Parameter*>> units() override;
-  void set_sharding(Sharding* sharding) override { body_->set_sharding(sharding); }
+  void set_sharding(Sharding* sharding) override;
   const TensorParallel& tensor_parallel() const override { return body_->tensor_parallel(); }
   int64_t num_kv_heads() const override { return body_->num_kv_heads(); }
   at::Tensor hidden(const Batch& batch) override { return body_->hidden(batch); }
@@ -41,9 +42,11 @@ class ScoredModel final : public Model {
   TokenStatistics token_statistics(const at::Tensor&, const at::Tensor&) override;
   at::Tensor logit_losses(const at::Tensor&, const LogitLoss&) override;
   at::Tensor logits(const at::Tensor&) override;
+  void keep_head(bool) override;
 
  private:
   std::unique_ptr<Model> body_;
+  Sharding* sharding_ = nullptr;
   ModelConfig config_;
   Parameter score_;
 };

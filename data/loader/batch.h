@@ -49,6 +49,7 @@ struct Batch {
   Preferences preferences;
   TeacherRows teacher;
   std::vector<Origin> origins;  // [D], or none where a batch was not made from data sets
+  bool sampled = false;           // the targets are what the trained model itself says
   std::vector<Batch> mismatched;  // none, or one: each prompt with the answer of another
 
   int64_t num_tokens() const { return tokens.numel(); }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "data/shards/document.h"
 #include "tests/data/folder.h"
 
 namespace lathe {
@@ -38,6 +39,9 @@ TEST(Dataset, PlacesDocumentsOverShards) {
     const auto begin = static_cast<int64_t>(place.shard->offsets()[place.document]);
     place.shard->read("sequence", begin, begin + 1, &token, nullptr);
     EXPECT_EQ(token, d);
+    const Document document = read_document(dataset, d);
+    EXPECT_EQ(document.ids, std::vector<int64_t>(static_cast<size_t>(d) + 1, d));
+    EXPECT_EQ(document.mask, std::vector<uint8_t>(static_cast<size_t>(d) + 1, 1));
   }
   EXPECT_THROW(dataset.place(5), std::invalid_argument);
   EXPECT_THROW(dataset.place(-1), std::invalid_argument);

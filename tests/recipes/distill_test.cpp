@@ -3,9 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "data/shards/document.h"
 #include "recipes/capture.h"
 #include "recipes/distill_batches.h"
-#include "tests/recipes/run_recipe.h"
+#include "tests/recipes/distill_run.h"
 #include "tests/temp_folder.h"
 #include "tests/tiny.h"
 #include "trainer/safetensors.h"
@@ -13,52 +14,6 @@
 // The recipe from raw records to the final weights, against TRL's GKD trainer and against itself.
 namespace lathe {
 namespace {
-
-constexpr const char* kFixtures = "fixtures/trl";
-
-std::string fixture(const std::string& path) {
-  return shared_path(std::string(kFixtures) + "/" + path);
-}
-
-// TRL's GKD trains the last turn only.
-std::string last_turns(const std::string& folder) {
-  const std::string path = folder + "/last_turns.jsonl";
-  if (std::filesystem::exists(path)) return path;
-  std::ifstream in(fixture("gkd/data.jsonl"));
-  std::ofstream out(path);
-  for (std::string line; std::getline(in, line);) {
-    auto messages = nlohmann::ordered_json::parse(line).at("messages");
-    const auto completion = nlohmann::ordered_json::array({messages.back()});
-    messages.erase(messages.size() - 1);
-    out << nlohmann::ordered_json{{"prompt", messages}, {"completion", completion}}.dump() << '\n';
-  }
-  return path;
-}
-
-RunConfig config_of(const std::string& folder, const Layout& layout = {}) {
-  RunConfig config;
-  config.recipe = "distill";
-  config.output_dir = folder + "/run";
-  config.model.model_name_or_path = fixture("model");
-  config.model.dtype = "fp32";
-  config.data.train = {{.path = last_turns(folder)}};
-  config.data.shuffle = false;
-  config.data.packing = "false";
-  config.data.cache_dir = folder + "/cache";
-  config.optimizer.learning_rate = 2e-3;
-  config.optimizer.weight_decay = 0;
-  config.schedule.lr_scheduler_type = "linear";
-  config.schedule.warmup_steps = 0;
-  config.train.max_steps = 10;
-  config.train.logging_steps = 1;
-  config.train.save_steps = 0;
-  config.train.per_device_train_batch_size = layout.rows;
-  config.train.gradient_accumulation_steps = layout.micro_batches;
-  config.distill.teacher_model_name_or_path = fixture("teacher");
-  config.distill.teacher_dtype = "fp32";
-  config.distill.divergence = "jsd";
-  return config;
-}
 
 std::map<std::string, at::Tensor> weights_of(const RunConfig& config) {
   const SafetensorsFile file(config.output_dir + "/model.safetensors");
@@ -104,26 +59,6 @@ TEST(DistillRecipe, TrajectoryEqualsTrlHoweverAStepIsSplit) {
   }
 }
 
-// What the teacher's shards hold in a folder, by file.
-std::map<std::string, std::string> shards_in(const std::string& folder) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() == ".h5") files[entry.path().filename()] = read_file(entry.path());
-  }
-  return files;
-}
-
-RunConfig capture_config(const std::string& folder, int64_t k) {
-  RunConfig config = config_of(folder);
-  config.recipe = "capture";
-  config.output_dir = folder + "/rows";
-  config.model.model_name_or_path = fixture("teacher");
-  config.model.tokenizer = fixture("model");
-  config.capture.top_k = k;
-  config.capture.shard_rows = 500;
-  return config;
-}
-
 TEST(DistillRecipe, KeptRowsOfAllTokensTrainLikeTheTeacherItself) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const TempFolder folder;
@@ -166,13 +101,8 @@ TEST(DistillRecipe, RowsFollowTheirTokensThroughEveryPacking) {
       const std::string name = "s" + std::to_string(unit.first) + ".h5";
       TeacherWriter writer(folder / name, info, unit.first);
       for (int64_t d = unit.first; d < unit.first + unit.count; ++d) {
-        const Dataset::Place place = dataset.place(d);
-        const auto begin =
-            static_cast<int64_t>(place.shard->offsets()[static_cast<size_t>(place.document)]);
-        std::vector<int64_t> tokens(static_cast<size_t>(dataset.length(d))), ids;
-        std::vector<uint8_t> mask(tokens.size());
-        place.shard->read("sequence", begin, begin + std::ssize(tokens), tokens.data(),
-                          mask.data());
+        const auto [tokens, mask] = read_document(dataset, d);
+        std::vector<int64_t> ids;
         for (size_t i = 1; i < tokens.size(); ++i) {
           if (mask[i]) ids.push_back(tokens[i]);
         }
@@ -199,7 +129,6 @@ TEST(DistillRecipe, RowsFollowTheirTokensThroughEveryPacking) {
                              .loader = loader,
                              .config = config.distill,
                              .student = *model,
-                             .teacher = {},
                              .datasets = data,
                              .sets = std::move(sets)};
         for (int64_t step = 0; step < loader.steps_per_epoch(); ++step) {
@@ -302,27 +231,6 @@ TEST(DistillRecipe, ResumesToTheSameBits) {
   }
 }
 
-TEST(DistillRecipe, TeacherDecodesAndTheStudentLearnsItsAnswers) {
-  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
-  const TempFolder folder;
-  RunConfig config = config_of(folder.path());
-  config.train.max_steps = 2;
-  config.data.eval = {{.path = fixture("gkd/data.jsonl")}};
-  config.distill.seq_kd = true;
-  config.distill.ce_weight = 1;
-  config.distill.sampling_temperature = 0;
-  config.distill.max_new_tokens = 8;
-  run_recipe(config, 1);
-  const auto steps = metrics_of(config);
-  ASSERT_EQ(steps.size(), 2U);
-  EXPECT_NEAR(steps[0]["loss"].get<double>(), steps[0]["cross_entropy"].get<double>(), 1e-5);
-  const auto evaluations = metrics_of(config, "eval_loss");
-  ASSERT_EQ(evaluations.size(), 2U);
-  EXPECT_NEAR(evaluations[0]["eval_cross_entropy"].get<double>(),
-              evaluations[0]["eval_loss"].get<double>(), 1e-5);
-  EXPECT_GT(evaluations[0]["eval_divergence"].get<double>(), 0);
-}
-
 TEST(DistillRecipe, AdaptersOffAreATeacherThatAgreesAtTheStart) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const TempFolder folder;
@@ -336,6 +244,47 @@ TEST(DistillRecipe, AdaptersOffAreATeacherThatAgreesAtTheStart) {
   EXPECT_NEAR(steps[0]["divergence"].get<double>(), 0, 1e-6);
   EXPECT_EQ(steps[0]["teacher_agreement"], 1);
   EXPECT_GT(steps[1]["divergence"].get<double>(), 1e-9);
+}
+
+// Two tokenizers that cut the same text differently; the share of targets that are compared is
+// told.
+TEST(DistillRecipe, ATeacherWithAnotherTokenizerIsMetWhereBothGoOnWithOneToken) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  RunConfig config = config_of(folder.path());
+  config.train.max_steps = 6;
+  std::filesystem::create_directories(folder / "teacher");
+  for (const char* file : {"/config.json", "/model.safetensors"})
+    std::filesystem::copy(fixture("teacher") + file, folder / "teacher" + file);
+  for (const char* file : {"/tokenizer.json", "/tokenizer_config.json"})
+    std::filesystem::copy(fixture("model") + file, folder / "teacher" + file);
+  config.distill.teacher_model_name_or_path = folder / "teacher";
+  config.distill.cross_vocabulary = "aligned";
+  config.distill.divergence = "forward_kl";
+  // The same tokenizer is the case where nearly everything is compared, over nearly all tokens:
+  // those that are no text by themselves, as the parts of a character, are one outcome together.
+  run_recipe(config, 1);
+  const auto same = metrics_of(config);
+  config.output_dir = folder / "plain";
+  config.distill.cross_vocabulary = "false";
+  run_recipe(config, 1);
+  const auto plain = metrics_of(config);
+  EXPECT_GT(same[0]["one_to_one"].get<double>(), 0.95);
+  EXPECT_NEAR(same[0]["divergence"].get<double>() / plain[0]["divergence"].get<double>(), 1, 0.1);
+
+  config.output_dir = folder / "other";
+  config.distill.teacher_model_name_or_path = shared_path("data/models/stories260K-hf");
+  config.distill.cross_vocabulary = "uld";
+  run_recipe(config, 1);
+  const auto steps = metrics_of(config);
+  for (const auto& step : steps) {
+    EXPECT_GT(step["one_to_one"].get<double>(), 0.05);
+    EXPECT_LT(step["one_to_one"].get<double>(), 0.9);
+    // The loss is a mean over all targets, the divergence over those that are compared.
+    EXPECT_NEAR(step["loss"].get<double>(),
+                step["divergence"].get<double>() * step["one_to_one"].get<double>(), 1e-5);
+  }
+  EXPECT_LT(steps.back()["divergence"].get<double>(), steps.front()["divergence"].get<double>());
 }
 
 TEST(DistillRecipe, ATeacherThatDoesNotFitIsRefused) {

@@ -1,5 +1,6 @@
 #include "recipes/reward.h"
 
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -161,6 +162,45 @@ TEST(Reward, SingleAnswersAreRefused) {
   EXPECT_THAT([&] { run_recipe(config, 1); },
               testing::ThrowsMessage<std::invalid_argument>(
                   testing::HasSubstr("pairs of a chosen and a rejected answer")));
+}
+
+TEST(RewardRecipe, EveryLayoutTrainsAlike) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  struct Cut {
+    int dp = 1, tp = 1, zero = 1;
+  };
+  for (const bool lora : {false, true}) {
+    const TempFolder folder;
+    std::vector<nlohmann::json> whole;
+    at::Tensor score;
+    for (const Cut& cut :
+         {Cut{1, 1, 1}, Cut{2, 1, 1}, Cut{1, 2, 1}, Cut{2, 1, 2}, Cut{2, 1, 3}, Cut{2, 2, 3}}) {
+      const std::string name = fmt::format("dp {} tp {} zero {}", cut.dp, cut.tp, cut.zero);
+      SCOPED_TRACE(name + (lora ? " lora" : ""));
+      RunConfig config = config_of(folder.path(), {.rows = 4 / cut.dp, .micro_batches = 1});
+      config.output_dir = folder / name;
+      config.has_lora = lora;
+      config.parallel.tp = cut.tp;
+      config.parallel.zero = cut.zero;
+      run_recipe(config, cut.dp * cut.tp);
+      const auto steps = metrics_of(config);
+      ASSERT_EQ(steps.size(), 6U);
+      const SafetensorsFile saved(config.output_dir +
+                                  (lora ? "/adapter_model.safetensors" : "/model.safetensors"));
+      const at::Tensor head =
+          saved.tensor(lora ? "base_model.model.score.weight" : "score.weight").clone();
+      if (whole.empty()) {
+        whole = steps;
+        score = head;
+      }
+      for (size_t i = 0; i < steps.size(); ++i) {
+        EXPECT_NEAR(steps[i]["loss"].get<double>(), whole[i]["loss"].get<double>(), 1e-5) << i;
+        EXPECT_NEAR(steps[i]["grad_norm"].get<double>() / whole[i]["grad_norm"].get<double>(), 1,
+                    1e-4);
+      }
+      EXPECT_LT((head - score).abs().max().item<double>(), 1e-5);
+    }
+  }
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "parallel/sharding.h"
 #include "tests/shared.h"
 #include "tests/tiny.h"
+#include "tests/trainer/distill_outcome.h"
 #include "trainer/kernels/head_loss.h"
 #include "trainer/objective/divergences.h"
 #include "trainer/objective/soft_targets.h"
@@ -21,13 +22,6 @@ namespace lathe {
 namespace {
 
 constexpr const char* kFixtures = "fixtures/losses";
-
-DistillConfig with(const std::string& divergence, double temperature = 1) {
-  DistillConfig config;
-  config.divergence = divergence;
-  config.temperature = temperature;
-  return config;
-}
 
 // p = softmax(2, 1, 0, -1), q = softmax(1, 1, 1, -3).
 double by_hand(const DistillConfig& config) {
@@ -159,34 +153,6 @@ TEST(Distill, RowsEqualTheReferenceInValueAndGradient) {
 }
 
 // The whole objective, through the head, against logits held at once.
-at::Tensor all_gradients(Model& model) {
-  std::vector<at::Tensor> grads;
-  for (const Parameter* parameter : model.parameters()) grads.push_back(parameter->grad.flatten());
-  return at::cat(grads).clone();
-}
-
-Batch tiny_batch() {
-  TinyData data{.rows_per_micro_batch = 4};
-  return tiny_batches(data).next()[0];
-}
-
-struct Outcome {
-  double loss;
-  at::Tensor gradients;
-  MetricRow metrics;
-};
-
-Outcome outcome_of(DistillConfig config, const Batch& batch, Mesh& mesh, int64_t vocabulary = 37) {
-  const auto student = tiny_model(at::kFloat, 1), teacher = tiny_model(at::kFloat, 2);
-  for (Parameter* p : teacher->parameters()) p->value.requires_grad_(false);
-  const auto sharding = make_sharding(0, student->parameters(), mesh);
-  DistillLoss loss(config, vocabulary, {teacher.get()});
-  const LossSum sum = loss(*student, batch);
-  EXPECT_EQ(sum.count, batch.num_targets);
-  sum.sum.backward();
-  return {sum.sum.item<double>(), all_gradients(*student), loss.take_metrics(mesh.dp(), false)};
-}
-
 TEST(Distill, TheChunkedHeadHasTheGradientsOfWholeLogits) {
   on_ranks(1, [](Mesh& mesh) {
     const Batch batch = tiny_batch();
@@ -337,8 +303,26 @@ TEST(Distill, WhatDoesNotGoTogetherIsSaid) {
   config.divergence = "jsd";
   EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("only forward_kl"));
   config.top_k_rest = "tail";
+  config.divergence = "minillm";
+  EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("an lmbda above 0"));
+  config.lmbda = 1;
+  EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("sampling_temperature: 1"));
+  config.sampling_temperature = 1;
+  EXPECT_TRUE(conflicts(config).empty());
+  config.top_k = 2;
+  EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("whole distributions"));
+  config.top_k = 0;
+  config.teacher_mixed_alpha = 1;
+  EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("never answers itself"));
+  config.divergence = "jsd";
   config.cross_vocabulary = "uld";
-  EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("is not there yet"));
+  EXPECT_TRUE(conflicts(config).empty());
+  config.top_k = 4;
+  EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("or use aligned"));
+  config.cross_vocabulary = "aligned";
+  EXPECT_TRUE(conflicts(config).empty());
+  config.seq_kd = true;
+  EXPECT_THAT(conflicts(config).at(0).reason, testing::HasSubstr("which it does not know"));
   config = {};
   config.teacher_shards = {"s"};
   config.lmbda = 0.5;

@@ -10,6 +10,7 @@
 
 #include "trainer/generate/forward.h"
 #include "trainer/generate/text_so_far.h"
+#include "trainer/passes.h"
 #include "trainer/token_ids.h"
 
 namespace lathe {
@@ -61,7 +62,12 @@ class Generation {
   }
 
   std::vector<GenerateResult> run() {
-    for (admit(); !running_.empty() && !is_cancelled(); admit()) step();
+    Passes passes(settings_.meeting);
+    for (admit(); !running_.empty() && !is_cancelled(); admit()) {
+      passes.announce();
+      step();
+    }
+    passes.finish([this] { pass_for_others(); });
     for (Sequence& sequence : running_) finish(sequence, Finish::kCancelled);
     for (; next_ < requests_.size(); ++next_) {
       for (int64_t s = 0; s < requests_[next_].samples; ++s) {
@@ -72,6 +78,12 @@ class Generation {
   }
 
  private:
+  void pass_for_others() {
+    KvCache cache = model_.make_cache(1);
+    const std::vector<int64_t> any_token{0};
+    next_logits(model_, {{&cache, any_token}});
+  }
+
   bool is_cancelled() const { return settings_.stop != nullptr && settings_.stop->load(); }
 
   void admit() {

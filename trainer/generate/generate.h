@@ -38,6 +38,9 @@ struct GenerateSettings {
   const Tokenizer* tokenizer = nullptr;                          // for texts; stop strings need it
   std::function<void(size_t result, int64_t id)> on_token = {};  // as ids come
   const std::atomic<bool>* stop = nullptr;  // set by someone else: nothing more is generated
+  // Where the model's weights are brought together in every pass (parallel.zero 3): these ranks all
+  // generate at once, each its own requests (or none), and pass through the model equally often.
+  Group* meeting = nullptr;
 };
 
 // Results in the order of the requests, each one's samples together; the first sample is what the

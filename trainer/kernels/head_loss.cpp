@@ -10,19 +10,28 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// How a function travels in the graph.
+// How a function travels in the graph, with the ranks that the vocabulary is cut over.
 struct LossHolder : torch::CustomClassHolder {
-  explicit LossHolder(LogitLoss loss) : loss(std::move(loss)) {}
+  LossHolder(LogitLoss loss, TensorParallel tp) : loss(std::move(loss)), tp(tp) {}
   LogitLoss loss;
+  TensorParallel tp;
 };
 
-// The slope of the cap is 1 - (capped / cap)^2.
-ChunkLoss loss_of(const LogitLoss& loss, const at::Tensor& logits_CV, const ChunkRequest& request,
-                  double softcap) {
-  const at::Tensor wide_CV = logits_CV.to(accumulate_type(logits_CV.scalar_type()));
-  ChunkLoss out = loss(wide_CV, request);
-  if (softcap > 0 && out.dlogits_CV.defined())
-    out.dlogits_CV = out.dlogits_CV * (1 - (wide_CV / softcap).square());
+// Columns of whole rows that are this rank's rows of the weight.
+at::Tensor own_columns(const at::Tensor& whole_CV, const Cut& rows_of_weight) {
+  if (rows_of_weight.is_whole()) return whole_CV;
+  const Cut columns{.shape = whole_CV.sizes().vec(), .dim = 1, .runs = rows_of_weight.runs};
+  return part_of(whole_CV, columns).contiguous();
+}
+
+// Of this rank's columns of logits. The slope of the cap is 1 - (capped / cap)^2.
+ChunkLoss loss_of(const LogitLoss& loss, const at::Tensor& logits_CV, const Cut& rows_of_weight,
+                  const ChunkRequest& request, double softcap, const TensorParallel& tp) {
+  const at::Tensor own_CV = logits_CV.to(accumulate_type(logits_CV.scalar_type()));
+  ChunkLoss out = loss(tp.join_columns(own_CV, rows_of_weight), request);
+  if (!out.dlogits_CV.defined()) return out;
+  out.dlogits_CV = own_columns(out.dlogits_CV, rows_of_weight);
+  if (softcap > 0) out.dlogits_CV = out.dlogits_CV * (1 - (own_CV / softcap).square());
   return out;
 }
 
@@ -43,7 +52,8 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
       kept_bytes += static_cast<int64_t>(logits_CV.nbytes());
       const bool keep = with_gradient && kept_bytes <= options.keep_bytes;
       const ChunkLoss out =
-          loss_of(loss, logits_CV, {.begin = begin, .with_gradient = keep}, options.softcap);
+          loss_of(loss, logits_CV, weight->cut, {.begin = begin, .with_gradient = keep},
+                  options.softcap, options.tp);
       losses.push_back(out.losses_C);
       if (keep) saved.push_back(out.dlogits_CV.to(hidden_NH.scalar_type()));
     }
@@ -53,7 +63,8 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
     ctx->saved_data["softcap"] = options.softcap;
     ctx->saved_data["plain"] = options.path == Path::kPlain;
     ctx->saved_data["hidden"] = hidden_NH.requires_grad();
-    ctx->saved_data["loss"] = c10::IValue::make_capsule(c10::make_intrusive<LossHolder>(loss));
+    ctx->saved_data["loss"] =
+        c10::IValue::make_capsule(c10::make_intrusive<LossHolder>(loss, options.tp));
     return at::cat(losses);
   }
 
@@ -79,9 +90,10 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
       } else {
         at::Tensor logits_CV = product(hidden, operand);
         cap_logits(logits_CV, softcap, path);
-        dlogits = loss_of(holder->loss, logits_CV,
-                          {.begin = begin, .with_gradient = true, .is_again = true}, softcap)
-                      .dlogits_CV;
+        dlogits =
+            loss_of(holder->loss, logits_CV, weight.cut,
+                    {.begin = begin, .with_gradient = true, .is_again = true}, softcap, holder->tp)
+                .dlogits_CV;
       }
       // Kept gradients stay as they are: the graph may be run again.
       dlogits = (dlogits * dy[0].slice(0, begin, end).unsqueeze(1)).to(hidden.scalar_type());

@@ -7,7 +7,8 @@ namespace lathe {
 
 // hidden_NH -> [N] float32: what `loss` makes of each row of logits hidden W^T. [N, V] never exists
 // at once: rows are done in chunks, and a chunk's gradient is kept while HeadOptions::keep_bytes
-// last, else computed again in backward. `loss` lives on in the graph, with what it holds.
+// last, else computed again in backward. `loss` lives on in the graph, with what it holds. It sees
+// whole rows also where the vocabulary is cut over ranks, each of which then does the same.
 at::Tensor head_losses(const at::Tensor& hidden_NH, Parameter& weight_VH, const LogitLoss& loss,
                        const HeadOptions& options = {});
 

@@ -244,12 +244,11 @@ TokenStatistics Transformer::token_statistics(const at::Tensor& hidden_NH,
 }
 
 at::Tensor Transformer::logit_losses(const at::Tensor& hidden_NH, const LogitLoss& loss) {
-  if (parts_.tp.size() > 1)
-    throw std::logic_error("logit_losses: the vocabulary is cut over ranks, which is not supported");
   if (sharding_ != nullptr) sharding_->begin_forward(head_unit());
   const at::Tensor losses_N = head_losses(hidden_NH, head(), loss,
                                           {.chunk_rows = loss_chunk_rows(config_.vocab_size),
-                                           .softcap = parts_.logit_softcap});
+                                           .softcap = parts_.logit_softcap,
+                                           .tp = parts_.tp});
   return out_of_unit(sharding_, head_unit(), {losses_N})[0];
 }
 
@@ -257,9 +256,19 @@ at::Tensor Transformer::logits(const at::Tensor& hidden_NH) {
   const at::NoGradGuard no_grad;
   if (sharding_ != nullptr) sharding_->begin_forward(head_unit());
   at::Tensor logits_NV = product(hidden_NH, head().value);
-  if (sharding_ != nullptr) sharding_->end_forward(head_unit());
+  if (sharding_ != nullptr && !keeps_head_) sharding_->end_forward(head_unit());
   cap_logits(logits_NV, parts_.logit_softcap);
   return parts_.tp.join_columns(logits_NV.to(at::kFloat), head().cut);
+}
+
+void Transformer::keep_head(bool keep) {
+  keeps_head_ = keep;
+  if (sharding_ == nullptr) return;
+  if (keep) {
+    sharding_->begin_forward(head_unit());
+  } else {
+    sharding_->end_forward(head_unit());
+  }
 }
 
 }  // namespace lathe

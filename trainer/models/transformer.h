@@ -31,6 +31,7 @@ class Transformer final : public Model {
                                    const at::Tensor& targets_N) override;
   at::Tensor logit_losses(const at::Tensor& hidden_NH, const LogitLoss& loss) override;
   at::Tensor logits(const at::Tensor& hidden_NH) override;
+  void keep_head(bool keep) override;
   at::Tensor take_auxiliary_loss() override { return std::exchange(auxiliary_loss_, {}); }
 
   // [T, H] each, or this rank's tokens where they are shared: the input of the first block, the
@@ -55,6 +56,7 @@ class Transformer final : public Model {
   at::Tensor auxiliary_loss_;
   std::optional<StepNoise> noise_;
   Sharding* sharding_ = nullptr;
+  bool keeps_head_ = false;
   Checkpointing checkpointing_ = Checkpointing::kOff;
 };
 

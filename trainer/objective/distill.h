@@ -6,12 +6,15 @@
 #include "trainer/console.h"
 #include "trainer/lora.h"
 #include "trainer/objective/distill_config.h"
+#include "trainer/objective/minillm.h"
 #include "trainer/objective/objective.h"
 
 // Learning from a teacher's distributions: per target
 //   ce_weight x cross entropy + (1 - ce_weight) x divergence of student and teacher.
 // Neither model's logits exist for all positions at once.
 namespace lathe {
+
+class CrossVocabulary;  // trainer/objective/cross_vocabulary.h
 
 // A frozen model: one of its own, or the student with its adapters off.
 struct TeacherModel {
@@ -27,8 +30,10 @@ struct TeacherModel {
 class DistillLoss {
  public:
   // vocabulary: ids that both models know, which may have padded heads. The teacher: a model, or
-  // none where batches bring its rows.
-  DistillLoss(DistillConfig config, int64_t vocabulary, TeacherModel teacher);
+  // none where batches bring its rows. cross: where it has another tokenizer than the student,
+  // whose ids the vocabulary then is; targets that nothing stands beside have cross entropy alone.
+  DistillLoss(DistillConfig config, int64_t vocabulary, TeacherModel teacher,
+              const CrossVocabulary* cross = nullptr);
   LossSum operator()(Model& student, const Batch& batch);
   // Cross entropy alone, for evaluation, while the divergence is measured besides.
   LossSum cross_entropy_of(Model& student, const Batch& batch);
@@ -36,19 +41,36 @@ class DistillLoss {
   MetricRow take_metrics(Group& group, bool evaluation);
 
  private:
+  // What the chunks of a batch read besides the student's logits. Of all N targets.
+  struct Targets {
+    at::Tensor ids_N;
+    at::Tensor teacher_NH;  // where the teacher is asked
+    TeacherRows rows;       // else
+    at::Tensor compared_N;  // with another tokenizer: whether the teacher has a say in it
+    PolicyTerms policy;     // of minillm, on the student's own answers
+    double ce_weight = 0;
+  };
+
   LossSum run(Model& student, const Batch& batch, double ce_weight);
-  ChunkLoss chunk(const at::Tensor& logits_CV, const ChunkRequest& request,
-                  const at::Tensor& targets_N, const at::Tensor& teacher_NH,
-                  const TeacherRows& rows, double ce_weight);
-  ChunkLoss divergence_of_chunk(const at::Tensor& student_CV, const at::Tensor& teacher_CH,
-                                const TeacherRows& rows, bool with_gradient,
-                                at::Tensor& teacher_best_C) const;
-  void measure(const at::Tensor& divergence_C, const at::Tensor& ce_C, const at::Tensor& agree_C);
+  PolicyTerms policy_of(Model& student, const Batch& batch, const at::Tensor& hidden_NH,
+                        const Targets& targets) const;
+  ChunkLoss chunk(const at::Tensor& logits_CV, const ChunkRequest& request, const Targets& targets);
+  ChunkLoss divergence_of_chunk(const at::Tensor& student_CV, const ChunkRequest& request,
+                                const Targets& targets, at::Tensor& teacher_best_C) const;
+  ChunkLoss with_policy(const ChunkLoss& divergence, const at::Tensor& student_CV,
+                        const ChunkRequest& request, const Targets& targets) const;
+  ChunkLoss across(const at::Tensor& student_CV, const at::Tensor& teacher_CW,
+                   const at::Tensor& compared_C, bool with_gradient,
+                   at::Tensor& teacher_best_C) const;
+  void measure(const at::Tensor& divergence_C, const at::Tensor& ce_C, const at::Tensor& agree_C,
+               const at::Tensor& compared_C);
 
   DistillConfig config_;
   int64_t vocabulary_;
   TeacherModel teacher_;
-  at::Tensor sums_[2];  // targets, divergence, cross entropy, agreement: training, evaluation
+  const CrossVocabulary* cross_;
+  // Targets, divergence, cross entropy, agreement, targets compared: training, evaluation.
+  at::Tensor sums_[2];
   bool evaluation_ = false;
 };
 

@@ -21,6 +21,8 @@ struct DistillConfig {
   double ce_weight = 0;
   double lmbda = 0;
   bool seq_kd = false;
+  double teacher_mixed_alpha = 0.2, gamma = 0.95;
+  bool length_normalization = true, single_step_decomposition = true;
   int64_t max_new_tokens = 128;
   double sampling_temperature = 0.9, sampling_top_p = 1;
   int64_t sampling_top_k = 0;
@@ -40,8 +42,10 @@ void fields(V& v, DistillConfig& c) {
     "p teacher, q student: forward_kl: KL(p||q); reverse_kl: KL(q||p); jsd: with m = beta p + "
     "(1-beta) q, beta KL(p||m) + (1-beta) KL(q||m); skew_kl: KL(p||alpha p + (1-alpha) q); "
     "skew_reverse_kl: KL(q||(1-alpha) p + alpha q); tvd: half of sum |p-q|; alpha_beta: "
-    "arXiv:2505.04560",
-    one_of({"forward_kl", "reverse_kl", "jsd", "skew_kl", "skew_reverse_kl", "tvd", "alpha_beta"}));
+    "arXiv:2505.04560; minillm: the reverse KL of whole answers on the student's own, by policy "
+    "gradient (arXiv:2306.08543), reverse_kl on the data's",
+    one_of({"forward_kl", "reverse_kl", "jsd", "skew_kl", "skew_reverse_kl", "tvd", "alpha_beta",
+            "minillm"}));
   v("beta", c.beta,
     "of jsd (0: forward_kl, 1: reverse_kl; raw values between do not tend to those) and alpha_beta",
     between(0, 1));
@@ -66,13 +70,30 @@ void fields(V& v, DistillConfig& c) {
   v("lmbda", c.lmbda,
     "share of steps that train on what the student itself answers to the data's prompts",
     between(0, 1));
-  v("seq_kd", c.seq_kd, "all other steps train on what the teacher answers, not on the data");
+  v("seq_kd", c.seq_kd,
+    "sequence-level: the teacher answers the prompts of data.train once, before the first step, "
+    "and its answers (kept in output_dir/seq_kd) stand in the data's place; with ce_weight 1 that "
+    "is fine-tuning on them");
+  v("teacher_mixed_alpha", c.teacher_mixed_alpha,
+    "of minillm: answers are drawn from alpha p + (1-alpha) q and weighted for it; 0: from q",
+    between(0, 1));
+  v("gamma", c.gamma,
+    "of minillm: a token's return is sum of gamma^k r over the tokens after it, r = log p - log q",
+    between(0, 1));
+  v("length_normalization", c.length_normalization,
+    "of minillm: returns are divided by sum of gamma^k");
+  v("single_step_decomposition", c.single_step_decomposition,
+    "of minillm: a token's own part is the exact reverse KL; false: its r joins its return");
   v("max_new_tokens", c.max_new_tokens, "of an answer that is sampled", at_least(1));
   v("sampling_temperature", c.sampling_temperature, "of answers; 0: greedy", at_least(0));
   v("sampling_top_p", c.sampling_top_p, "of answers; 1: off", between(0, 1));
   v("sampling_top_k", c.sampling_top_k, "of answers; 0: off", at_least(0));
   v("cross_vocabulary", c.cross_vocabulary,
-    "how a teacher with another tokenizer is met; false: not at all; uld: sorted probabilities",
+    "how a teacher with another tokenizer is met; false: not at all. It reads the student's text "
+    "in "
+    "its own tokens, and where both go on with one token of the same bytes, aligned compares the "
+    "tokens that both vocabularies have (the rest as top_k_rest says), uld the probabilities in "
+    "falling order, sum |p - q| (arXiv:2402.12030); elsewhere there is cross entropy only",
     one_of({"false", "uld", "aligned"}));
 }
 

@@ -76,7 +76,7 @@ const std::vector<DivergenceEntry>& divergences() {
   static const std::vector<DivergenceEntry> table{
       {"forward_kl", forward_kl}, {"reverse_kl", reverse_kl}, {"jsd", jsd},
       {"skew_kl", skew_kl},       {"tvd", total_variation},   {"skew_reverse_kl", skew_reverse_kl},
-      {"alpha_beta", alpha_beta},
+      {"alpha_beta", alpha_beta}, {"minillm", reverse_kl},  // its single-step part
   };
   return table;
 }
@@ -109,8 +109,27 @@ std::vector<Conflict> conflicts(const DistillConfig& c) {
          "online teacher");
   refuse(offline && (c.lmbda > 0 || c.seq_kd), {"teacher_shards"},
          "lmbda and seq_kd need a teacher that answers: teacher_model_name_or_path");
-  refuse(c.cross_vocabulary != "false", {"cross_vocabulary"},
-         "is not there yet; give a teacher with the student's tokenizer");
+  if (c.divergence == "minillm") {
+    refuse(offline || c.lmbda == 0, {"divergence", "lmbda"},
+           "minillm learns from the student's own answers, which a teacher reads: give "
+           "teacher_model_name_or_path and an lmbda above 0");
+    refuse(c.top_k > 0 || c.temperature != 1, {"divergence", "top_k", "temperature"},
+           "minillm is the KL of the whole distributions at temperature 1");
+    refuse(c.sampling_temperature != 1 || c.sampling_top_p != 1 || c.sampling_top_k != 0,
+           {"divergence", "sampling_temperature", "sampling_top_p", "sampling_top_k"},
+           "minillm's weights are those of plain samples: set sampling_temperature: 1, "
+           "sampling_top_p: 1 and sampling_top_k: 0");
+    refuse(c.teacher_mixed_alpha == 1, {"teacher_mixed_alpha"},
+           "at 1 the student never answers itself; give less");
+  }
+  const bool across = c.cross_vocabulary != "false";
+  refuse(across && (offline || c.teacher_model_name_or_path == "self"), {"cross_vocabulary"},
+         "is for a teacher_model_name_or_path with a tokenizer of its own");
+  refuse(across && (c.seq_kd || c.divergence == "minillm"),
+         {"cross_vocabulary", "seq_kd", "divergence"},
+         "the teacher would have to go on with the student's tokens, which it does not know");
+  refuse(c.cross_vocabulary == "uld" && c.top_k > 0, {"cross_vocabulary", "top_k"},
+         "uld is over the whole distributions; leave top_k out, or use aligned");
   refuse(c.temperature_squared && c.temperature == 1, {"temperature_squared", "temperature"},
          "does nothing at temperature 1");
   return found;

@@ -14,7 +14,8 @@ at::Tensor reward_losses(const at::Tensor& chosen_P, const at::Tensor& rejected_
 }
 
 LossSum RewardLoss::operator()(const Batch& batch) {
-  const at::Tensor scores_P2 = model_.scores(batch).to(at::kDouble).view({-1, 2});
+  const at::Tensor scores_P2 =
+      model_.scores(batch).to(at::kDouble).unflatten(0, {std::ssize(batch.cu_seqlens) / 2, 2});
   const at::Tensor chosen_P = scores_P2.select(1, 0), rejected_P = scores_P2.select(1, 1);
   const at::Tensor losses_P =
       reward_losses(chosen_P, rejected_P, at::full_like(chosen_P, config_.margin), config_);
