@@ -10,8 +10,10 @@
 
 #include "data/shards/file.h"
 #include "data/shards/hash.h"
+#include "recipes/answer_scores.h"
 #include "recipes/dpo.h"
 #include "recipes/exact_match.h"
+#include "recipes/iteration_facts.h"
 #include "recipes/language_model.h"
 #include "recipes/metrics_log.h"
 #include "recipes/model_hash.h"
@@ -34,14 +36,14 @@ std::string settings_of(const RunConfig& config) {
   const SelfRewardConfig& c = config.self_reward;
   const std::string rubric =
       c.scorer == "judge" || c.scorer == "pairwise_judge" ? hex16(hash_bytes(read_rubric(c))) : "";
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", config.seed,
-                     config.model.dtype, config.data.chat_template, c.prompts_per_iteration,
-                     c.num_generations, c.max_new_tokens, c.temperature, c.top_p, c.scorer,
-                     c.verifier, c.answer_pattern, rubric, c.judge_pattern, c.judge_min,
-                     c.judge_max, c.judge_samples, c.judge_min_valid, c.judge_aggregate,
-                     c.reward_model_name_or_path, c.selector,
-                     fmt::format("{} {} {} {} {} {}", c.min_margin, c.length_control, c.pairs_per_prompt,
-                                 c.verifier_command, c.verifier_seconds, c.verifier_mebibytes));
+  return fmt::format(
+      "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", config.seed,
+      config.model.dtype, config.data.chat_template, c.prompts_per_iteration, c.num_generations,
+      c.max_new_tokens, c.temperature, c.top_p, c.scorer, c.verifier, c.answer_pattern, rubric,
+      c.judge_pattern, c.judge_min, c.judge_max, c.judge_samples, c.judge_min_valid,
+      c.judge_aggregate, c.reward_model_name_or_path, c.selector,
+      fmt::format("{} {} {} {} {} {}", c.min_margin, c.length_control, c.pairs_per_prompt,
+                  c.verifier_command, c.verifier_seconds, c.verifier_mebibytes));
 }
 
 // The run that trains the next model on what was selected. Its adapters, if any, are put into the

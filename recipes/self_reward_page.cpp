@@ -17,8 +17,10 @@ std::string text_of(const Json& value) {
 
 std::string self_reward_page(const Json& facts, const std::vector<LoggedRow>& rows) {
   std::string page = fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>iteration {0}</title>"
-      "<style>body{{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}}"
+      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>iteration "
+      "{0}</title>"
+      "<style>body{{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 "
+      "1em}}"
       "td{{padding:.1em .8em .1em 0}}pre{{border:1px solid #ccc;padding:.6em;white-space:pre-wrap}}"
       "</style></head><body>\n<h1>Iteration {0}</h1>\n<table>\n",
       text_of(facts.at("iteration")));
@@ -33,9 +35,10 @@ std::string self_reward_page(const Json& facts, const std::vector<LoggedRow>& ro
     histogram.values.push_back(count.get<double>());
   }
   page += svg_plot("answers by score", {{"answers", histogram}});
-  for (const auto& [title, names] : {std::pair{"log-probability", std::vector{"logps/chosen", "logps/rejected"}},
-                                     std::pair{"reward margin", std::vector{"rewards/margins"}},
-                                     std::pair{"loss", std::vector{"loss"}}}) {
+  for (const auto& [title, names] :
+       {std::pair{"log-probability", std::vector{"logps/chosen", "logps/rejected"}},
+        std::pair{"reward margin", std::vector{"rewards/margins"}},
+        std::pair{"loss", std::vector{"loss"}}}) {
     std::vector<NamedCurve> curves;
     for (const char* name : names) {
       Curve curve = curve_of(rows, name);
@@ -45,8 +48,8 @@ std::string self_reward_page(const Json& facts, const std::vector<LoggedRow>& ro
   }
   page += "<h2>Samples</h2>\n";
   for (const Json& sample : facts.at("samples")) {
-    page += fmt::format("<pre>{}\n\n{}\n\nscore {}</pre>\n", text_of(sample.at("prompt")), text_of(sample.at("answer")),
-                        text_of(sample.at("score")));
+    page += fmt::format("<pre>{}\n\n{}\n\nscore {}</pre>\n", text_of(sample.at("prompt")),
+                        text_of(sample.at("answer")), text_of(sample.at("score")));
   }
   return page + "</body></html>\n";
 }
