@@ -17,6 +17,26 @@ double mean(const std::vector<double>& values) {
                               static_cast<double>(values.size());
 }
 
+// At most 20 bins of whole characters over both: bin i holds lengths from low + i width on.
+Line length_histogram(const std::vector<double>& chosen, const std::vector<double>& rejected) {
+  constexpr int64_t kMostBins = 20;
+  std::vector<double> all = chosen;
+  all.insert(all.end(), rejected.begin(), rejected.end());
+  if (all.empty()) return nullptr;
+  const auto [least, most] = std::minmax_element(all.begin(), all.end());
+  const auto low = static_cast<int64_t>(*least);
+  const int64_t range = static_cast<int64_t>(*most) - low + 1;
+  const int64_t width = (range + kMostBins - 1) / kMostBins;
+  const auto counts = [&](const std::vector<double>& lengths) {
+    std::vector<int64_t> bins(static_cast<size_t>((range + width - 1) / width));
+    for (const double length : lengths)
+      ++bins[static_cast<size_t>((static_cast<int64_t>(length) - low) / width)];
+    return bins;
+  };
+  return {
+      {"low", low}, {"width", width}, {"chosen", counts(chosen)}, {"rejected", counts(rejected)}};
+}
+
 }  // namespace
 
 Line describe(const JsonLines& prompts, const JsonLines& answers, const JsonLines& scores,
@@ -80,6 +100,7 @@ Line describe(const JsonLines& prompts, const JsonLines& answers, const JsonLine
              {"mean_length", mean(all_lengths)},
              {"mean_length_chosen", mean(chosen_lengths)},
              {"mean_length_rejected", mean(rejected_lengths)},
+             {"length_histogram", length_histogram(chosen_lengths, rejected_lengths)},
              {"samples", samples}};
   if (comparisons > 0) {
     facts["comparisons"] = comparisons;

@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -14,6 +15,7 @@
 #include "recipes/dpo.h"
 #include "recipes/exact_match.h"
 #include "recipes/iteration_facts.h"
+#include "recipes/iteration_report.h"
 #include "recipes/language_model.h"
 #include "recipes/metrics_log.h"
 #include "recipes/model_hash.h"
@@ -31,23 +33,32 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// Everything in the config that decides what the stages before TRAIN make.
-std::string settings_of(const RunConfig& config) {
-  const SelfRewardConfig& c = config.self_reward;
-  const std::string rubric =
-      c.scorer == "judge" || c.scorer == "pairwise_judge" ? hex16(hash_bytes(read_rubric(c))) : "";
-  return fmt::format(
-      "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", config.seed,
-      config.model.dtype, config.data.chat_template, c.prompts_per_iteration, c.num_generations,
-      c.max_new_tokens, c.temperature, c.top_p, c.scorer, c.verifier, c.answer_pattern, rubric,
-      c.judge_pattern, c.judge_min, c.judge_max, c.judge_samples, c.judge_min_valid,
-      c.judge_aggregate, c.reward_model_name_or_path, c.selector,
-      fmt::format("{} {} {} {} {} {}", c.min_margin, c.length_control, c.pairs_per_prompt,
-                  c.verifier_command, c.verifier_seconds, c.verifier_mebibytes));
+// Lines `key: value` of the config, those whose keys begin with one of these.
+std::string lines_with(const std::string& fingerprint, const std::vector<std::string>& beginnings,
+                       bool wanted) {
+  std::string kept;
+  std::istringstream lines(fingerprint);
+  for (std::string line; std::getline(lines, line);) {
+    const bool found = std::any_of(beginnings.begin(), beginnings.end(),
+                                   [&](const std::string& each) { return line.starts_with(each); });
+    if (found == wanted) kept += line + "\n";
+  }
+  return kept;
 }
 
-// The run that trains the next model on what was selected. Its adapters, if any, are put into the
-// weights.
+// Everything in the config that decides what the stages before TRAIN make. How many iterations come
+// after does not.
+std::string settings_of(const RunConfig& config) {
+  const SelfRewardConfig& c = config.self_reward;
+  const bool asks = c.scorer == "judge" || c.scorer == "pairwise_judge";
+  return lines_with(
+             lines_with(fingerprint(config),
+                        {"seed:", "model.dtype:", "data.chat_template:", "self_reward."}, true),
+             {"self_reward.iterations:", "self_reward.judge_prompt:"}, false) +
+         (asks ? hex16(hash_bytes(read_rubric(c))) : "");
+}
+
+// The run that trains the next model on what was selected.
 RunConfig training_config(const RunConfig& config, const std::string& model_folder,
                           const std::string& tokenizer, const std::string& pairs,
                           const std::string& output_dir) {
@@ -71,20 +82,20 @@ class Iteration {
             const std::string& tokenizer_path, Metrics& metrics, int64_t number,
             std::string model_folder)
       : run_(run),
+        config_(run.config),
         world_(*run.world),
         metrics_(metrics),
         tokenizer_path_(tokenizer_path),
         stages_(fmt::format("{}/iteration-{}", run.config.output_dir, number), world_),
-        context_{run.config, world_, tokenizer, format, number, std::move(model_folder)},
+        context_{config_, world_, tokenizer, format, number, std::move(model_folder)},
         tokenizer_(tokenizer) {}
 
   // The folder of the model that came out; "" when told to stop.
   std::string go(const JsonLines& all) {
-    const RunConfig& config = run_.config;
     const std::string model = broadcast_bytes(
         world_, world_.rank() == 0 ? hash_of_model(context_.model_folder) : std::string(), 0);
     std::string inputs =
-        fmt::format("{} {} {}", settings_of(config), model, hex16(hash_bytes(dump_lines(all))));
+        fmt::format("3 {} {} {}", settings_of(config_), model, hex16(hash_bytes(dump_lines(all))));
     const auto stage = [&](const char* name, const std::function<JsonLines()>& make) {
       const std::string text = stages_.text(name, inputs, [&] { return dump_lines(make()); });
       inputs += " " + hex16(hash_bytes(text));
@@ -107,10 +118,10 @@ class Iteration {
     }
     metrics_.note(
         fmt::format("iteration {}: {} answers to {} prompts, {} pairs", context_.iteration,
-                    prompts.size() * static_cast<size_t>(config.self_reward.num_generations),
+                    prompts.size() * static_cast<size_t>(config_.self_reward.num_generations),
                     prompts.size(), pairs.size()));
     if (is_stopped() || !train(inputs)) return "";
-    report(inputs, describe(prompts, answers, scores, pairs));
+    report(inputs, prompts, answers, scores, pairs);
     return trained_folder();
   }
 
@@ -120,7 +131,7 @@ class Iteration {
 
   // REFERENCE is the first part of what dpo does, kept in the iteration's own cache.
   bool train(const std::string& inputs) {
-    RunConfig config = training_config(run_.config, context_.model_folder, tokenizer_path_,
+    RunConfig config = training_config(config_, context_.model_folder, tokenizer_path_,
                                        stages_.folder() + "/pairs.jsonl", trained_folder());
     bool stopped = false;
     const auto work = [&] {
@@ -151,44 +162,38 @@ class Iteration {
 
   // Where things lie does not decide what comes out.
   static std::string without_folder(const std::string& fingerprint) {
-    std::string kept;
-    std::istringstream lines(fingerprint);
-    for (std::string line; std::getline(lines, line);) {
-      if (!line.starts_with("model.model_name_or_path") && !line.starts_with("model.tokenizer") &&
-          !line.starts_with("data.train"))
-        kept += line + "\n";
-    }
-    return kept;
+    return lines_with(fingerprint, {"model.model_name_or_path", "model.tokenizer", "data.train"},
+                      false);
   }
 
-  // EVAL and the report. The last step's measures of dpo say how chosen and rejected answers fared.
-  void report(const std::string& inputs, Json facts) {
-    const RunConfig& config = run_.config;
+  // EVAL: questions that are compared to the letter.
+  void add_exact_match(Json& facts) {
+    Mesh mesh(world_.split(0), {});
+    const auto percent = [&](const std::string& folder) {
+      const auto model = load_stage_model(context_, folder);
+      return exact_match(*model, tokenizer_, config_.data.exact_match, context_.format,
+                         stop_ids_of(folder, model->config()), mesh)
+          .percent();
+    };
+    const double before = percent(context_.model_folder), after = percent(trained_folder());
+    facts["exact_match_before"] = before;
+    facts["exact_match_after"] = after;
+    metrics_.note(fmt::format("iteration {}: exact match {:.1f} % before, {:.1f} % after",
+                              context_.iteration, before, after));
+  }
+
+  // EVAL and the report. The log of dpo's steps says how chosen and rejected answers fared.
+  void report(std::string inputs, const JsonLines& prompts, const JsonLines& answers,
+              const JsonLines& scores, const JsonLines& pairs) {
+    inputs += " " + config_.data.exact_match;
     stages_.text("report.json", inputs, [&] {
+      Json facts = describe(prompts, answers, scores, pairs);
       facts["iteration"] = context_.iteration;
-      if (!config.data.exact_match.empty()) {
-        Mesh mesh(world_.split(0), {});
-        const auto percent = [&](const std::string& folder) {
-          const auto model =
-              load_model(folder, compute_dtype(config.model.dtype, mesh.device()), mesh.device());
-          return exact_match(*model, tokenizer_, config.data.exact_match, context_.format,
-                             stop_ids_of(folder, model->config()), mesh)
-              .percent();
-        };
-        facts["exact_match_before"] = percent(context_.model_folder);
-        facts["exact_match_after"] = percent(trained_folder());
-        metrics_.note(fmt::format("iteration {}: exact match {:.1f} % before, {:.1f} % after",
-                                  context_.iteration, facts["exact_match_before"].get<double>(),
-                                  facts["exact_match_after"].get<double>()));
-      }
+      facts.update(log_prob_facts(context_, prompts, answers, pairs,
+                                  run_.config.model.model_name_or_path, trained_folder()));
+      if (!config_.data.exact_match.empty()) add_exact_match(facts);
       together(world_, [&] {
-        if (world_.rank() != 0) return;
-        const std::vector<LoggedRow> rows = read_metrics_log(trained_folder() + "/metrics.jsonl");
-        for (const char* name : {"loss", "logps/chosen", "logps/rejected", "rewards/margins"}) {
-          const Curve curve = curve_of(rows, name);
-          if (curve.values.empty()) continue;
-          facts["train"][name] = {{"first", curve.values.front()}, {"last", curve.values.back()}};
-        }
+        if (world_.rank() == 0) add_curves(facts["train"]);
       });
       return facts.dump(2) + "\n";
     });
@@ -203,7 +208,17 @@ class Iteration {
     });
   }
 
+  void add_curves(Json& train) const {
+    const std::vector<LoggedRow> rows = read_metrics_log(trained_folder() + "/metrics.jsonl");
+    for (const char* name : {"loss", "logps/chosen", "logps/rejected", "rewards/margins"}) {
+      const Curve curve = curve_of(rows, name);
+      if (curve.values.empty()) continue;
+      train[name] = {{"first", curve.values.front()}, {"last", curve.values.back()}};
+    }
+  }
+
   RunContext& run_;
+  const RunConfig config_;
   Group& world_;
   Metrics& metrics_;
   std::string tokenizer_path_;
@@ -240,8 +255,7 @@ int train_on_own_answers(RunContext run) {
   if (config.has_lora || config.model.from_scratch) {
     throw std::invalid_argument(
         "recipe self_reward trains all weights of a trained model, each iteration's the next one's "
-        "start: "
-        "leave lora and model.from_scratch out");
+        "start: leave lora and model.from_scratch out");
   }
   Metrics metrics(run.world->rank() == 0 ? config.output_dir : "", run.console);
   const std::string tokenizer_path = tokenizer_folder(config.model);

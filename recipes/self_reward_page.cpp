@@ -35,6 +35,12 @@ std::string self_reward_page(const Json& facts, const std::vector<LoggedRow>& ro
     histogram.values.push_back(count.get<double>());
   }
   page += svg_plot("answers by score", {{"answers", histogram}});
+  if (const Json& lengths = facts.at("length_histogram"); !lengths.is_null()) {
+    std::vector<BarSeries> series{{"chosen", lengths.at("chosen").get<std::vector<double>>()}};
+    if (facts.at("mean_length_rejected") > 0)
+      series.push_back({"rejected", lengths.at("rejected").get<std::vector<double>>()});
+    page += svg_histogram("pairs by characters", lengths.at("low"), lengths.at("width"), series);
+  }
   for (const auto& [title, names] :
        {std::pair{"log-probability", std::vector{"logps/chosen", "logps/rejected"}},
         std::pair{"reward margin", std::vector{"rewards/margins"}},

@@ -11,6 +11,30 @@
 #include "trainer/generate/generate.h"
 
 namespace lathe {
+namespace {
+
+std::vector<ScoredAnswer> scored_answers(const Line& texts, const Line& scores) {
+  std::vector<ScoredAnswer> scored;
+  for (size_t a = 0; a < texts.size(); ++a) {
+    const Line& score = scores.at(a);
+    scored.push_back({.score = score.is_null() ? std::nullopt : std::optional(score.get<double>()),
+                      .length = num_characters(texts[a].at("text").get<std::string>()),
+                      .cut = texts[a].at("finish") != "stop"});
+  }
+  return scored;
+}
+
+// The data's own answer, whose place is behind the model's, against each of these that is another.
+std::vector<ChosenPair> gold_pairs(const Line& texts, const Line& gold,
+                                   const SelfRewardConfig& config) {
+  std::vector<ChosenPair> pairs;
+  for (int64_t a = 0; a < std::ssize(texts) && std::ssize(pairs) < config.pairs_per_prompt; ++a) {
+    if (texts[static_cast<size_t>(a)].at("text") != gold) pairs.push_back({std::ssize(texts), a});
+  }
+  return pairs;
+}
+
+}  // namespace
 
 JsonLines all_prompts(const std::vector<DataSource>& sources) {
   JsonLines prompts;
@@ -80,7 +104,7 @@ JsonLines sample_answers(const StageContext& c, const JsonLines& prompts) {
       for (int64_t s = 0; s < c.config.self_reward.num_generations; ++s) {
         const GenerateResult& result = results[next++];
         answers.push_back({{"text", result.text},
-                           {"tokens", result.ids.size()},
+                           {"ids", result.ids},
                            {"logprob", result.logprob},
                            {"finish", finish_name(result.finish)}});
       }
@@ -93,49 +117,34 @@ JsonLines sample_answers(const StageContext& c, const JsonLines& prompts) {
 
 JsonLines select_answers(const StageContext& c, const JsonLines& prompts, const JsonLines& answers,
                          const JsonLines& scores) {
+  const SelfRewardConfig& config = c.config.self_reward;
   JsonLines lines;
   for (size_t i = 0; i < prompts.size(); ++i) {
     const Line& texts = answers[i].at("answers");
-    std::vector<ScoredAnswer> scored;
-    for (size_t a = 0; a < texts.size(); ++a) {
-      const Line& score = scores[i].at("scores").at(a);
-      scored.push_back(
-          {.score = score.is_null() ? std::nullopt : std::optional(score.get<double>()),
-           .length = num_characters(texts[a].at("text").get<std::string>()),
-           .cut = texts[a].at("finish") != "stop"});
+    const Line gold = prompts[i].at("expected");
+    // The data's own answer stands behind the model's.
+    const auto own = std::ssize(texts);
+    std::vector<ChosenPair> pairs;
+    if (config.selector == "gold") {
+      pairs = gold_pairs(texts, gold, config);
+    } else {
+      const std::vector<ScoredAnswer> scored = scored_answers(texts, scores[i].at("scores"));
+      pairs =
+          select_pairs(scored, config, seed_of(c, prompts[i].at("id").get<int64_t>(), "select"));
     }
-    const int64_t id = prompts[i].at("id").get<int64_t>();
-    if (c.config.self_reward.selector == "gold") {
-      const std::string gold = prompts[i].at("expected").get<std::string>();
-      int64_t kept = 0;
-      for (size_t a = 0; a < texts.size() && kept < c.config.self_reward.pairs_per_prompt; ++a) {
-        if (texts[a].at("text") == gold) continue;  // nothing to tell apart
-        const auto turn = [](const Line& text) {
-          return Line::array({{{"role", "assistant"}, {"content", text}}});
-        };
-        lines.push_back({{"id", id},
-                         {"prompt", prompts[i].at("prompt")},
-                         {"chosen", turn(gold)},
-                         {"rejected", turn(texts[a].at("text"))},
-                         {"places", {-1, a}}});
-        ++kept;
-      }
-      continue;
-    }
-    for (const ChosenPair& pair :
-         select_pairs(scored, c.config.self_reward, seed_of(c, id, "select"))) {
-      const auto turn = [&](int64_t place) {
-        return Line::array(
-            {{{"role", "assistant"}, {"content", texts[static_cast<size_t>(place)].at("text")}}});
-      };
-      Line line{{"id", id}, {"prompt", prompts[i].at("prompt")}};
+    const auto turn = [&](int64_t place) {
+      const Line& text = place == own ? gold : texts[static_cast<size_t>(place)].at("text");
+      return Line::array({{{"role", "assistant"}, {"content", text}}});
+    };
+    for (const ChosenPair& pair : pairs) {
+      Line line{{"id", prompts[i].at("id")}, {"prompt", prompts[i].at("prompt")}};
       if (pair.rejected < 0) {
         line["completion"] = turn(pair.chosen);
       } else {
         line["chosen"] = turn(pair.chosen);
         line["rejected"] = turn(pair.rejected);
       }
-      line["places"] = {pair.chosen, pair.rejected};
+      line["places"] = {pair.chosen == own ? -1 : pair.chosen, pair.rejected};
       lines.push_back(std::move(line));
     }
   }

@@ -12,7 +12,7 @@ namespace lathe {
 JsonLines all_prompts(const std::vector<DataSource>& sources);
 // Those of this iteration.
 JsonLines prompts_of(const StageContext& context, const JsonLines& all);
-// {"id", "answers": [{"text", "tokens", "logprob", "finish"}]}
+// {"id", "answers": [{"text", "ids", "logprob", "finish"}]}
 JsonLines sample_answers(const StageContext& context, const JsonLines& prompts);
 // {"id", "prompt", "chosen", "rejected"} or, of top_score, {"id", "prompt", "completion"}, with the
 // answers' places.

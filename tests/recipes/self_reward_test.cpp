@@ -13,6 +13,8 @@
 #include "tests/recipes/run_recipe.h"
 #include "tests/temp_folder.h"
 #include "tests/tiny.h"
+#include "trainer/hf_folder.h"
+#include "trainer/score.h"
 
 namespace lathe {
 namespace {
@@ -62,7 +64,8 @@ TEST(SelfReward, BothOrdersShowAJudgeThatPrefersWhatItReadsFirst) {
   config.judge_pattern = "Better: ([AB])";
   EXPECT_EQ(winner_of("Better: A ... Better: B", config), false);
   EXPECT_EQ(winner_of("both", config), std::nullopt);
-  // Answer 0 beats 1 in both orders; 0 and 2 win wherever they come first; 1 and 2 was read in one order only.
+  // Answer 0 beats 1 in both orders; 0 and 2 win wherever they come first; 1 and 2 was read in one
+  // order only.
   const Standing standing = standing_of({{0, 1, 0, true},
                                          {1, 0, 0, false},
                                          {0, 2, 0, true},
@@ -84,13 +87,17 @@ TEST(SelfReward, ACommandVerifiesWithoutTheNetworkAndWithinItsLimits) {
   EXPECT_EQ(verify_by_command("How much?", "7", "7", config), 1);
   EXPECT_EQ(verify_by_command("How much?", "8", "7", config), 0);
   const TempFolder folder;
-  const auto runs = [&](const char* command) { return run_confined(command, folder.path(), {.seconds = 1, .mebibytes = 256}); };
+  const auto runs = [&](const char* command) {
+    return run_confined(command, folder.path(), {.seconds = 1, .mebibytes = 256});
+  };
   EXPECT_TRUE(runs("test -z \"$(cat)\""));
   EXPECT_FALSE(runs("exit 3"));
   EXPECT_FALSE(runs("while :; do :; done"));
   EXPECT_FALSE(runs("head -c 100000000 /dev/zero > big"));
   EXPECT_TRUE(runs("perl -e 'exit 0'"));
-  EXPECT_TRUE(runs("perl -MSocket -e 'socket(my $s, PF_INET, SOCK_STREAM, 0) and exit 1; exit($!{EPERM} ? 0 : 2)'"));
+  EXPECT_TRUE(
+      runs("perl -MSocket -e 'socket(my $s, PF_INET, SOCK_STREAM, 0) and exit 1; exit($!{EPERM} ? "
+           "0 : 2)'"));
   EXPECT_FALSE(runs("perl -e 'my $x = \"a\" x 1000000000;'"));
   EXPECT_THAT([&] { runs("no-such-program"); },
               testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr("ended with 127")));
@@ -237,6 +244,86 @@ nlohmann::json report_of(const RunConfig& config, int64_t iteration) {
       file_of(config, "iteration-" + std::to_string(iteration) + "/report.json"));
 }
 
+// Answers' log-probabilities another way: the ids after those of the question.
+class Asked {
+ public:
+  explicit Asked(const std::string& folder)
+      : tokenizer_(folder),
+        format_(tokenizer_, "auto"),
+        model_(load_model(folder, at::kFloat, at::kCPU)) {}
+
+  double log_prob(const nlohmann::json& prompt, const std::vector<int64_t>& answer) const {
+    ScoreRequest request{.ids = ids(prompt.back().at("content"), ""), .first = 0};
+    request.first = std::ssize(request.ids);
+    request.ids.insert(request.ids.end(), answer.begin(), answer.end());
+    return score(*model_, {request})[0].logprob;
+  }
+  // Of an answer as training reads it: its ids and what ends a turn.
+  std::vector<int64_t> written(const nlohmann::json& prompt, const std::string& answer) const {
+    const auto before = ids(prompt.back().at("content"), ""),
+               whole = ids(prompt.back().at("content"), answer);
+    return {whole.begin() + std::ssize(before), whole.end()};
+  }
+
+ private:
+  std::vector<int64_t> ids(const std::string& question, const std::string& answer) const {
+    Conversation talk{{{"user", question}}};
+    if (!answer.empty()) talk.messages.push_back({"assistant", answer});
+    const RenderedChat rendered = format_.render(talk, answer.empty());
+    // Behind the end of the assistant's turn a template may write more that nobody learns.
+    const size_t end = answer.empty() ? rendered.text.size()
+                                      : format_.render(talk, false, true).assistant.back().second;
+    const auto encoded = tokenizer_.encode(rendered.text.substr(0, end), false);
+    return {encoded.begin(), encoded.end()};
+  }
+
+  Tokenizer tokenizer_;
+  ChatFormat format_;
+  std::unique_ptr<Model> model_;
+};
+
+// The run's first model, and what each iteration made.
+std::string model_before(const RunConfig& config, int64_t iteration) {
+  return iteration == 0
+             ? config.model.model_name_or_path
+             : config.output_dir + "/iteration-" + std::to_string(iteration - 1) + "/model";
+}
+
+void expect_log_prob_facts(const RunConfig& config, int64_t iteration) {
+  const std::string folder = "iteration-" + std::to_string(iteration) + "/";
+  const Asked start(model_before(config, 0)), before(model_before(config, iteration)),
+      after(model_before(config, iteration + 1));
+  const JsonLines prompts = parse_lines(file_of(config, folder + "prompts.jsonl")),
+                  answers = parse_lines(file_of(config, folder + "samples.jsonl")),
+                  pairs = parse_lines(file_of(config, folder + "pairs.jsonl"));
+  double to_start = 0, of_training = 0, count = 0, tokens = 0;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    for (const Line& answer : answers[i]["answers"]) {
+      const nlohmann::json prompt = prompts[i]["prompt"];
+      const auto ids = answer["ids"].get<std::vector<int64_t>>();
+      const double said = before.log_prob(prompt, ids);
+      to_start += said - start.log_prob(prompt, ids);
+      of_training += said - after.log_prob(prompt, ids);
+      count += 1;
+      tokens += static_cast<double>(ids.size());
+    }
+  }
+  double chosen = 0, rejected = 0;
+  for (const Line& pair : pairs) {
+    const nlohmann::json prompt = pair["prompt"];
+    chosen += before.log_prob(prompt, before.written(prompt, pair["chosen"][0]["content"]));
+    rejected += after.log_prob(prompt, after.written(prompt, pair["rejected"][0]["content"]));
+  }
+  const nlohmann::json report = report_of(config, iteration);
+  const auto of_pairs = static_cast<double>(pairs.size());
+  EXPECT_NEAR(report["kl_to_start"].get<double>(), to_start / count, 1e-4);
+  EXPECT_NEAR(report["kl_to_start_per_token"].get<double>(), to_start / tokens, 1e-4);
+  EXPECT_NEAR(report["kl_of_training"].get<double>(), of_training / count, 1e-4);
+  EXPECT_NEAR(report["kl_of_training_per_token"].get<double>(), of_training / tokens, 1e-4);
+  EXPECT_NEAR(report["logps_chosen_before"].get<double>(), chosen / of_pairs, 1e-4);
+  EXPECT_NEAR(report["logps_rejected_after"].get<double>(), rejected / of_pairs, 1e-4);
+}
+
 TEST(SelfReward, LearnsWhatTheVerifierLikesAndARestartSkipsWhatIsFinished) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const TempFolder folder;
@@ -252,8 +339,16 @@ TEST(SelfReward, LearnsWhatTheVerifierLikesAndARestartSkipsWhatIsFinished) {
   EXPECT_GT(second["mean_score"].get<double>(), first["mean_score"].get<double>());
   EXPECT_EQ(first["exact_match_after"], second["exact_match_before"]);
   EXPECT_TRUE(first["train"].contains("logps/chosen"));
+  for (const int64_t iteration : {0, 1}) expect_log_prob_facts(config, iteration);
+  EXPECT_EQ(first["kl_to_start"], 0);
+  EXPECT_GT(std::abs(second["kl_to_start"].get<double>()), 1e-3);
+  // Yes is chosen, what is not yes is rejected: all lengths of chosen answers lie in one bin.
+  const nlohmann::json lengths = first["length_histogram"];
+  EXPECT_EQ(lengths["low"], 2);
+  EXPECT_EQ(lengths["chosen"][1 / lengths["width"].get<int64_t>()], first["pairs"]);
   const std::string page = file_of(config, "iteration-0/report.html");
-  for (const char* part : {"<svg", "logps/chosen", "answers by score", "How many?", "</html>"})
+  for (const char* part : {"<svg", "logps/chosen", "answers by score", "pairs by characters",
+                           "kl_to_start", "How many?", "</html>"})
     EXPECT_THAT(page, testing::HasSubstr(part));
   EXPECT_THAT(page, testing::Not(testing::HasSubstr("<script")));
   const std::string weights = file_of(config, "model.safetensors");
@@ -278,6 +373,8 @@ TEST(SelfReward, LearnsWhatTheVerifierLikesAndARestartSkipsWhatIsFinished) {
   two.output_dir = folder / "two";
   two.self_reward.iterations = 1;
   run_recipe(two, 2);
+  for (const char* name : {"kl_to_start", "logps_chosen_before", "logps_rejected_before"})
+    EXPECT_EQ(report_of(two, 0)[name], first[name]) << name;
   for (const char* name : {"prompts.jsonl", "samples.jsonl", "scores.jsonl", "pairs.jsonl"})
     EXPECT_EQ(file_of(two, std::string("iteration-0/") + name),
               file_of(config, std::string("iteration-0/") + name))
