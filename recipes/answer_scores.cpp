@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "recipes/implicit_reward.h"
 #include "recipes/parts.h"
 #include "recipes/scorers.h"
 #include "trainer/evaluate_text.h"
@@ -88,12 +89,12 @@ JsonLines compare_answers(const StageContext& c, const JsonLines& prompts,
   const SelfRewardConfig& config = c.config.self_reward;
   const std::string rubric = read_rubric(config);
   const std::unique_ptr<Model> model = load_stage_model(c, c.model_folder);
-  const int64_t n = config.num_generations;
   const auto make = [&](const std::vector<size_t>& places) {
     std::vector<GenerateRequest> requests;
     for (const size_t i : places) {
       const std::string question = prompts[i].at("prompt").back().at("content").get<std::string>();
       const Line& texts = answers[i].at("answers");
+      const int64_t n = std::ssize(texts);
       const uint64_t seed = seed_of(c, prompts[i].at("id").get<int64_t>(), "compare");
       for (int64_t place = 0; place < n * n; ++place) {
         const auto a = static_cast<size_t>(place / n), b = static_cast<size_t>(place % n);
@@ -114,6 +115,7 @@ JsonLines compare_answers(const StageContext& c, const JsonLines& prompts,
     JsonLines lines;
     size_t next = 0;
     for (const size_t i : places) {
+      const int64_t n = std::ssize(answers[i].at("answers"));
       std::vector<Comparison> comparisons;
       int64_t failures = 0;
       for (int64_t a = 0; a < n; ++a) {
@@ -196,6 +198,7 @@ JsonLines score_answers(const StageContext& c, const JsonLines& prompts, const J
   if (scorer == "judge") return judge_answers(c, prompts, answers);
   if (scorer == "pairwise_judge") return compare_answers(c, prompts, answers);
   if (scorer == "reward_model") return reward_answers(c, prompts, answers);
+  if (scorer == "implicit_reward") return implicit_rewards(c, prompts, answers);
   return verify_answers(c, prompts, answers);
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <numeric>
 
+#include "recipes/implicit_reward.h"
 #include "trainer/evaluate_text.h"
 
 namespace lathe {
@@ -102,6 +103,7 @@ Line describe(const JsonLines& prompts, const JsonLines& answers, const JsonLine
              {"mean_length_rejected", mean(rejected_lengths)},
              {"length_histogram", length_histogram(chosen_lengths, rejected_lengths)},
              {"samples", samples}};
+  if (const auto consistency = mean_consistency(scores)) facts["consistency"] = *consistency;
   if (comparisons > 0) {
     facts["comparisons"] = comparisons;
     facts["order_consistency"] = share(consistent, static_cast<size_t>(comparisons));

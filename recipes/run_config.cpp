@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+
 namespace lathe {
 namespace {
 
@@ -102,6 +103,11 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
     refuse(resolved, "data.exact_match",
            "data.exact_match makes other passes on each rank, but parallel.zero 3 brings weights together in every pass; "
            "use zero: 2");
+  }
+  if (config.self_reward.consistency && config.recipe == "self_reward" &&
+      config.dpo.loss_type != std::vector<std::string>{"sigmoid"}) {
+    refuse(resolved, "dpo.loss_type",
+           "self_reward.consistency mixes the loss of a pair with that of its reverse; it needs dpo.loss_type: [sigmoid]");
   }
   for (const char* key : {"model.freeze", "model.unfrozen_parameters", "model.freeze_trainable_layers"}) {
     if (config.has_lora && resolved.given(key)) {

@@ -14,6 +14,7 @@
 #include "recipes/answer_scores.h"
 #include "recipes/dpo.h"
 #include "recipes/exact_match.h"
+#include "recipes/implicit_reward.h"
 #include "recipes/iteration_facts.h"
 #include "recipes/iteration_report.h"
 #include "recipes/language_model.h"
@@ -61,7 +62,7 @@ std::string settings_of(const RunConfig& config) {
 // The run that trains the next model on what was selected.
 RunConfig training_config(const RunConfig& config, const std::string& model_folder,
                           const std::string& tokenizer, const std::string& pairs,
-                          const std::string& output_dir) {
+                          const std::string& output_dir, std::optional<double> consistency) {
   RunConfig training = config;
   const bool alone = config.self_reward.selector == "top_score";
   training.recipe = alone ? "sft" : "dpo";
@@ -73,6 +74,10 @@ RunConfig training_config(const RunConfig& config, const std::string& model_fold
   training.data.exact_match.clear();
   training.data.cache_dir = fs::path(output_dir).parent_path().string() + "/cache";
   training.train.eval_steps = 0;
+  if (consistency) {
+    training.dpo.loss_type = {"conservative"};
+    training.dpo.label_smoothing = 1 - *consistency;
+  }
   return training;
 }
 
@@ -80,14 +85,20 @@ class Iteration {
  public:
   Iteration(RunContext& run, const Tokenizer& tokenizer, const ChatFormat& format,
             const std::string& tokenizer_path, Metrics& metrics, int64_t number,
-            std::string model_folder)
+            std::string model_folder, std::string previous_folder)
       : run_(run),
         config_(run.config),
         world_(*run.world),
         metrics_(metrics),
         tokenizer_path_(tokenizer_path),
         stages_(fmt::format("{}/iteration-{}", run.config.output_dir, number), world_),
-        context_{config_, world_, tokenizer, format, number, std::move(model_folder)},
+        context_{config_,
+                 world_,
+                 tokenizer,
+                 format,
+                 number,
+                 std::move(model_folder),
+                 std::move(previous_folder)},
         tokenizer_(tokenizer) {}
 
   // The folder of the model that came out; "" when told to stop.
@@ -120,7 +131,7 @@ class Iteration {
         fmt::format("iteration {}: {} answers to {} prompts, {} pairs", context_.iteration,
                     prompts.size() * static_cast<size_t>(config_.self_reward.num_generations),
                     prompts.size(), pairs.size()));
-    if (is_stopped() || !train(inputs)) return "";
+    if (is_stopped() || !train(inputs, mean_consistency(scores))) return "";
     report(inputs, prompts, answers, scores, pairs);
     return trained_folder();
   }
@@ -130,9 +141,10 @@ class Iteration {
   bool is_stopped() const { return any(world_, run_.stop_requested); }
 
   // REFERENCE is the first part of what dpo does, kept in the iteration's own cache.
-  bool train(const std::string& inputs) {
-    RunConfig config = training_config(config_, context_.model_folder, tokenizer_path_,
-                                       stages_.folder() + "/pairs.jsonl", trained_folder());
+  bool train(const std::string& inputs, std::optional<double> consistency) {
+    RunConfig config =
+        training_config(config_, context_.model_folder, tokenizer_path_,
+                        stages_.folder() + "/pairs.jsonl", trained_folder(), consistency);
     bool stopped = false;
     const auto work = [&] {
       together(world_, [&] {
@@ -263,9 +275,11 @@ int train_on_own_answers(RunContext run) {
   const ChatFormat format(tokenizer, config.data.chat_template);
   const JsonLines all = all_prompts(config.data.train);
   std::string model = config.model.model_name_or_path;
+  std::string previous = config.self_reward.previous_name_or_path;
+  if (!previous.empty()) previous = resolve_model_folder(previous);
   for (int64_t i = 0; i < config.self_reward.iterations; ++i) {
-    Iteration iteration(run, tokenizer, format, tokenizer_path, metrics, i, model);
-    model = iteration.go(all);
+    Iteration iteration(run, tokenizer, format, tokenizer_path, metrics, i, model, previous);
+    previous = std::exchange(model, iteration.go(all));
     if (model.empty()) return 75;
   }
   together(*run.world, [&] {

@@ -29,7 +29,8 @@ struct StageContext {
   const Tokenizer& tokenizer;
   const ChatFormat& format;
   int64_t iteration = 0;
-  std::string model_folder;  // of the model that this iteration starts from
+  std::string model_folder;     // of the model that this iteration starts from
+  std::string previous_folder;  // of the one before it; empty: not known
 };
 
 Line messages_of(const std::vector<Message>& messages);

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "recipes/confined_command.h"
+#include "recipes/implicit_reward.h"
 #include "recipes/scorers.h"
 #include "recipes/selectors.h"
 #include "recipes/self_reward_stages.h"
@@ -120,6 +121,16 @@ TEST(SelfReward, SelectorsChooseAsTheirPapersSay) {
   config.min_margin = 2.7;
   EXPECT_TRUE(select_pairs(answers, config, 1).empty());
   EXPECT_TRUE(select_pairs(answers_of({1, 1}, {3, 4}), config, 1).empty());
+}
+
+TEST(SelfReward, ConsistencyIsHowFarTwoModelsRankAlike) {
+  EXPECT_DOUBLE_EQ(consistency_of({1, 2, 3, 4, 5}, {2, 1, 3, 4, 5}).value(), 0.9);
+  EXPECT_DOUBLE_EQ(consistency_of({1, 2}, {-3, -4}).value(), 0);
+  EXPECT_FALSE(consistency_of({1, 1}, {1, 2}));
+  const JsonLines scores{
+      {{"consistency", 0.9}}, {{"consistency", nullptr}}, {{"consistency", 0.4}}};
+  EXPECT_DOUBLE_EQ(mean_consistency(scores).value(), 0.65);
+  EXPECT_FALSE(mean_consistency({{{"scores", {1, 2}}}}));
 }
 
 TEST(SelfReward, WhatWasCutIsNeverChosenAndWhatHasNoScoreIsLeftOut) {
@@ -420,6 +431,57 @@ TEST(SelfReward, AJudgeAndARewardModelScoreAnswers) {
   run_recipe(config, 2);
   EXPECT_EQ(report_of(config, 0)["unscored"], 0);
   EXPECT_EQ(report_of(config, 0)["pairs"], report_of(config, 0)["prompts_with_pair"]);
+}
+
+TEST(SelfReward, ImplicitRewardsAreLogRatiosAndConsistencyWeighsTheLoss) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  RunConfig config = config_of(folder.path(), undecided_model(folder.path()));
+  const std::string reference = shared_path("fixtures/trl/model");
+  config.self_reward.iterations = 1;
+  config.self_reward.selector = "best_worst";
+  config.self_reward.scorer = "implicit_reward";
+  config.self_reward.reference_name_or_path = reference;
+  config.self_reward.previous_name_or_path = reference;
+  config.self_reward.consistency = true;
+  config.dpo.loss_type = {"sigmoid"};
+  run_recipe(config, 2);
+  const Asked model(config.model.model_name_or_path), other(reference);
+  const JsonLines prompts = parse_lines(file_of(config, "iteration-0/prompts.jsonl")),
+                  answers = parse_lines(file_of(config, "iteration-0/samples.jsonl")),
+                  scores = parse_lines(file_of(config, "iteration-0/scores.jsonl"));
+  ASSERT_EQ(scores.size(), 6U);
+  double sum = 0, counted = 0;
+  for (size_t i = 0; i < scores.size(); ++i) {
+    const nlohmann::json prompt = prompts[i]["prompt"];
+    std::vector<double> rewards, of_previous;
+    for (const Line& answer : answers[i]["answers"]) {
+      const auto ids = model.written(prompt, answer["text"]);
+      const double under_reference = other.log_prob(prompt, ids);
+      rewards.push_back(model.log_prob(prompt, ids) - under_reference);
+      of_previous.push_back(under_reference / static_cast<double>(ids.size()));
+    }
+    for (size_t a = 0; a < rewards.size(); ++a)
+      EXPECT_NEAR(scores[i]["scores"][a].get<double>(), rewards[a], 1e-4);
+    if (scores[i]["consistency"].is_null()) continue;
+    sum += scores[i]["consistency"].get<double>();
+    counted += 1;
+  }
+  ASSERT_GT(counted, 0);
+  const double consistency = report_of(config, 0)["consistency"].get<double>();
+  EXPECT_DOUBLE_EQ(consistency, sum / counted);
+
+  // The same model comes out of recipe dpo with that share of reversed labels.
+  RunConfig alone = config;
+  alone.recipe = "dpo";
+  alone.output_dir = folder / "alone";
+  alone.data.train = {
+      {.path = config.output_dir + "/iteration-0/pairs.jsonl", .shape = "preference"}};
+  alone.data.exact_match.clear();
+  alone.dpo.loss_type = {"conservative"};
+  alone.dpo.label_smoothing = 1 - consistency;
+  run_recipe(alone, 2);
+  EXPECT_EQ(file_of(alone, "model.safetensors"), file_of(config, "model.safetensors"));
 }
 
 TEST(SelfReward, TheDatasOwnAnswerIsChosenAgainstTheModels) {
