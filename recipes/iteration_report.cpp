@@ -4,6 +4,9 @@
 #include <map>
 
 #include "recipes/answer_log_probs.h"
+#include "recipes/answer_scores.h"
+#include "recipes/rank_agreement.h"
+#include "recipes/rankings_file.h"
 
 namespace lathe {
 namespace {
@@ -103,6 +106,33 @@ Line log_prob_facts(const StageContext& c, const JsonLines& prompts, const JsonL
     facts[std::string("logps_") + kind + "_after"] = total(after, kind).mean();
   }
   return facts;
+}
+
+Line agreement_facts(StageContext c, const std::string& model_folder) {
+  c.model_folder = model_folder;
+  const std::vector<Ranking> rankings = read_rankings(c.config.self_reward.judge_eval);
+  JsonLines prompts, answers;
+  for (size_t i = 0; i < rankings.size(); ++i) {
+    prompts.push_back({{"id", i}, {"prompt", rankings[i].prompt}, {"expected", ""}});
+    Line texts = Line::array();
+    for (const std::string& response : rankings[i].responses) texts.push_back({{"text", response}});
+    answers.push_back({{"id", i}, {"answers", texts}});
+  }
+  const JsonLines scores = score_answers(c, prompts, answers);
+  std::vector<RankedAnswers> ranked;
+  for (size_t i = 0; i < rankings.size(); ++i) {
+    ranked.push_back({rankings[i].ranks, {}});
+    for (const Line& score : scores[i].at("scores"))
+      ranked.back().scores.push_back(score.is_null() ? std::nullopt
+                                                     : std::optional(score.get<double>()));
+  }
+  const bool has_scale = c.config.self_reward.scorer == "judge";
+  const JudgeAgreement found = judge_agreement(
+      ranked, has_scale ? std::optional(c.config.self_reward.judge_max) : std::nullopt);
+  return {{"prompts", found.prompts},         {"pairwise_accuracy", found.pairwise_accuracy},
+          {"tie_share", found.tie_share},     {"five_best", number_or_null(found.five_best)},
+          {"exact_match", found.exact_match}, {"spearman", found.spearman},
+          {"kendall_tau", found.kendall_tau}};
 }
 
 }  // namespace lathe

@@ -21,4 +21,8 @@ Line log_prob_facts(const StageContext& context, const JsonLines& prompts, const
                     const JsonLines& pairs, const std::string& start_folder,
                     const std::string& trained_folder);
 
+// The scorer of the config, with this model as judge, against the human rankings of
+// self_reward.judge_eval: the measures of judge_agreement.
+Line agreement_facts(StageContext context, const std::string& model_folder);
+
 }  // namespace lathe

@@ -48,14 +48,15 @@ std::string lines_with(const std::string& fingerprint, const std::vector<std::st
 }
 
 // Everything in the config that decides what the stages before TRAIN make. How many iterations come
-// after does not.
+// after and what is measured beside them does not.
 std::string settings_of(const RunConfig& config) {
   const SelfRewardConfig& c = config.self_reward;
   const bool asks = c.scorer == "judge" || c.scorer == "pairwise_judge";
   return lines_with(
              lines_with(fingerprint(config),
                         {"seed:", "model.dtype:", "data.chat_template:", "self_reward."}, true),
-             {"self_reward.iterations:", "self_reward.judge_prompt:"}, false) +
+             {"self_reward.iterations:", "self_reward.judge_eval:", "self_reward.judge_prompt:"},
+             false) +
          (asks ? hex16(hash_bytes(read_rubric(c))) : "");
 }
 
@@ -197,13 +198,18 @@ class Iteration {
   // EVAL and the report. The log of dpo's steps says how chosen and rejected answers fared.
   void report(std::string inputs, const JsonLines& prompts, const JsonLines& answers,
               const JsonLines& scores, const JsonLines& pairs) {
-    inputs += " " + config_.data.exact_match;
+    const std::string& judge_eval = config_.self_reward.judge_eval;
+    inputs += " " + config_.data.exact_match + " " + judge_eval;
     stages_.text("report.json", inputs, [&] {
       Json facts = describe(prompts, answers, scores, pairs);
       facts["iteration"] = context_.iteration;
       facts.update(log_prob_facts(context_, prompts, answers, pairs,
                                   run_.config.model.model_name_or_path, trained_folder()));
       if (!config_.data.exact_match.empty()) add_exact_match(facts);
+      if (!judge_eval.empty()) {
+        facts["judge"]["before"] = agreement_facts(context_, context_.model_folder);
+        facts["judge"]["after"] = agreement_facts(context_, trained_folder());
+      }
       together(world_, [&] {
         if (world_.rank() == 0) add_curves(facts["train"]);
       });

@@ -30,6 +30,7 @@ struct SelfRewardConfig {
   double min_margin = 0;
   double length_control = 0.1;
   int64_t pairs_per_prompt = 1;
+  std::string judge_eval;
 };
 
 template <class V>
@@ -100,6 +101,9 @@ void fields(V& v, SelfRewardConfig& c) {
   v("length_control", c.length_control,
     "rho of length_controlled: what counts as near, as a share of the range", between(0, 0.5));
   v("pairs_per_prompt", c.pairs_per_prompt, "of correct_wrong and gold", at_least(1));
+  v("judge_eval", c.judge_eval,
+    "held-out human rankings that the scorer is measured against, JSON lines of {prompt, "
+    "responses, ranks}; rank 1 is the best, the same number as good");
 }
 
 inline std::vector<Conflict> conflicts(const SelfRewardConfig& c) {
@@ -124,6 +128,8 @@ inline std::vector<Conflict> conflicts(const SelfRewardConfig& c) {
     found.push_back({{"consistency", "previous_name_or_path"}, "give the model's folder"});
   if (c.consistency && (c.selector == "top_score" || c.selector == "gold"))
     found.push_back({{"consistency", "selector"}, "there is no ranking that could be reversed"});
+  if (!c.judge_eval.empty() && c.scorer == "verifier")
+    found.push_back({{"judge_eval", "scorer"}, "a verifier needs the right answer"});
   if (c.judge_min_valid > c.judge_samples)
     found.push_back({{"judge_min_valid", "judge_samples"}, "more than there are"});
   if (!(c.judge_min < c.judge_max))

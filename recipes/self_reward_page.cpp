@@ -13,6 +13,18 @@ std::string text_of(const Json& value) {
   return xml_escaped(value.is_string() ? value.get<std::string>() : value.dump());
 }
 
+// A line per measure of the judge, before and after training.
+std::string agreement_table(const Json& facts) {
+  if (!facts.contains("judge")) return "";
+  const Json &before = facts["judge"].at("before"), &after = facts["judge"].at("after");
+  std::string table =
+      "<h2>Judge against people</h2>\n<table>\n<tr><td></td><td>before</td><td>after</td></tr>\n";
+  for (const auto& [name, value] : before.items())
+    table += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td></tr>\n", xml_escaped(name),
+                         text_of(value), text_of(after.at(name)));
+  return table + "</table>\n";
+}
+
 }  // namespace
 
 std::string self_reward_page(const Json& facts, const std::vector<LoggedRow>& rows) {
@@ -28,7 +40,7 @@ std::string self_reward_page(const Json& facts, const std::vector<LoggedRow>& ro
     if (!value.is_structured())
       page += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", xml_escaped(name), text_of(value));
   }
-  page += "</table>\n";
+  page += "</table>\n" + agreement_table(facts);
   Curve histogram;
   for (const auto& [score, count] : facts.at("score_histogram").items()) {
     histogram.steps.push_back(std::stod(score));

@@ -484,6 +484,33 @@ TEST(SelfReward, ImplicitRewardsAreLogRatiosAndConsistencyWeighsTheLoss) {
   EXPECT_EQ(file_of(alone, "model.safetensors"), file_of(config, "model.safetensors"));
 }
 
+TEST(SelfReward, AJudgeIsMeasuredOnHeldOutRankings) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  RunConfig config = config_of(folder.path(), undecided_model(folder.path()));
+  config.self_reward.iterations = 1;
+  config.self_reward.selector = "best_worst";
+  config.self_reward.scorer = "implicit_reward";
+  config.self_reward.judge_eval = folder / "rankings.jsonl";
+  config.dpo.loss_type = {"sigmoid"};
+  // It has learnt to say yes or no, and nothing else.
+  std::ofstream out(config.self_reward.judge_eval);
+  for (const char* question : kQuestions)
+    out << nlohmann::json{{"prompt", question}, {"responses", {"zebra", "yes"}}, {"ranks", {2, 1}}}
+        << '\n';
+  out.close();
+  run_recipe(config, 2);
+  const nlohmann::json judge = report_of(config, 0)["judge"];
+  EXPECT_EQ(judge["before"]["prompts"], 6);
+  EXPECT_EQ(judge["before"]["pairwise_accuracy"], 1);
+  EXPECT_EQ(judge["before"]["exact_match"], 1);
+  EXPECT_EQ(judge["before"]["kendall_tau"], 1);
+  EXPECT_TRUE(judge["before"]["five_best"].is_null());
+  EXPECT_TRUE(judge["after"].contains("spearman"));
+  EXPECT_THAT(file_of(config, "iteration-0/report.html"),
+              testing::HasSubstr("Judge against people"));
+}
+
 TEST(SelfReward, TheDatasOwnAnswerIsChosenAgainstTheModels) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const TempFolder folder;
