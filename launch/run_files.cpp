@@ -43,8 +43,13 @@ RunRequest read_run(const std::string& path, const std::vector<std::string>& ove
   std::string& teacher = request.config.distill.teacher_model_name_or_path;
   if (request.config.recipe == "distill" && !teacher.empty() && teacher != "self")
     teacher = resolve_model_folder(teacher, user_hub_folder());
-  std::string& scorer = request.config.self_reward.reward_model_name_or_path;
-  if (request.config.recipe == "self_reward" && !scorer.empty()) scorer = resolve_model_folder(scorer, user_hub_folder());
+  SelfRewardConfig& scoring = request.config.self_reward;
+  if (request.config.recipe == "self_reward") {
+    for (std::string* folder :
+         {&scoring.reward_model_name_or_path, &scoring.reference_name_or_path, &scoring.previous_name_or_path}) {
+      if (!folder->empty()) *folder = resolve_model_folder(*folder, user_hub_folder());
+    }
+  }
   if (with_data) {
     for (std::string& note : resolve_sources(request.config.data)) request.resolved.notes.push_back(std::move(note));
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "recipes/iteration_changes.h"
 
 namespace lathe {
 namespace {
@@ -104,11 +105,7 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
            "data.exact_match makes other passes on each rank, but parallel.zero 3 brings weights together in every pass; "
            "use zero: 2");
   }
-  if (config.self_reward.consistency && config.recipe == "self_reward" &&
-      config.dpo.loss_type != std::vector<std::string>{"sigmoid"}) {
-    refuse(resolved, "dpo.loss_type",
-           "self_reward.consistency mixes the loss of a pair with that of its reverse; it needs dpo.loss_type: [sigmoid]");
-  }
+  if (config.recipe == "self_reward") check_self_reward(config);
   for (const char* key : {"model.freeze", "model.unfrozen_parameters", "model.freeze_trainable_layers"}) {
     if (config.has_lora && resolved.given(key)) {
       refuse(resolved, key, std::string(key) + " does not go with lora, which freezes all weights of the model; leave it out");

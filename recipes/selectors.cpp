@@ -69,10 +69,8 @@ std::vector<ChosenPair> correct_wrong(const Answers& answers, const std::vector<
   return pairs;
 }
 
-}  // namespace
-
-std::vector<ChosenPair> select_pairs(const Answers& answers, const SelfRewardConfig& config,
-                                     uint64_t seed) {
+std::vector<ChosenPair> pairs_of_any_length(const Answers& answers, const SelfRewardConfig& config,
+                                            uint64_t seed) {
   const std::vector<int64_t> good = scored(answers, true), all = scored(answers, false);
   if (good.empty()) return {};
   if (config.selector == "correct_wrong")
@@ -93,6 +91,19 @@ std::vector<ChosenPair> select_pairs(const Answers& answers, const SelfRewardCon
   }
   if (pair.chosen == pair.rejected || !differ(answers, pair, config.min_margin)) return {};
   return {pair};
+}
+
+}  // namespace
+
+std::vector<ChosenPair> select_pairs(const Answers& answers, const SelfRewardConfig& config,
+                                     uint64_t seed) {
+  std::vector<ChosenPair> pairs = pairs_of_any_length(answers, config, seed);
+  if (config.max_chosen_length > 0) {
+    std::erase_if(pairs, [&](const ChosenPair& pair) {
+      return length(answers, pair.chosen) > config.max_chosen_length;
+    });
+  }
+  return pairs;
 }
 
 }  // namespace lathe

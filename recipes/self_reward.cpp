@@ -15,6 +15,7 @@
 #include "recipes/dpo.h"
 #include "recipes/exact_match.h"
 #include "recipes/implicit_reward.h"
+#include "recipes/iteration_changes.h"
 #include "recipes/iteration_facts.h"
 #include "recipes/iteration_report.h"
 #include "recipes/language_model.h"
@@ -48,21 +49,22 @@ std::string lines_with(const std::string& fingerprint, const std::vector<std::st
 }
 
 // Everything in the config that decides what the stages before TRAIN make. How many iterations come
-// after and what is measured beside them does not.
+// after, what only later ones change and what is measured beside them does not.
 std::string settings_of(const RunConfig& config) {
   const SelfRewardConfig& c = config.self_reward;
   const bool asks = c.scorer == "judge" || c.scorer == "pairwise_judge";
   return lines_with(
              lines_with(fingerprint(config),
                         {"seed:", "model.dtype:", "data.chat_template:", "self_reward."}, true),
-             {"self_reward.iterations:", "self_reward.judge_eval:", "self_reward.judge_prompt:"},
+             {"self_reward.iterations:", "self_reward.changes",
+              "self_reward.judge_eval:", "self_reward.judge_prompt:", "self_reward.earlier_pairs:"},
              false) +
          (asks ? hex16(hash_bytes(read_rubric(c))) : "");
 }
 
 // The run that trains the next model on what was selected.
 RunConfig training_config(const RunConfig& config, const std::string& model_folder,
-                          const std::string& tokenizer, const std::string& pairs,
+                          const std::string& tokenizer, const std::vector<std::string>& pairs,
                           const std::string& output_dir, std::optional<double> consistency) {
   RunConfig training = config;
   const bool alone = config.self_reward.selector == "top_score";
@@ -70,7 +72,10 @@ RunConfig training_config(const RunConfig& config, const std::string& model_fold
   training.model.model_name_or_path = model_folder;
   training.model.tokenizer = tokenizer;
   training.output_dir = output_dir;
-  training.data.train = {{.path = pairs, .shape = alone ? "prompt_completion" : "preference"}};
+  training.data.train.clear();
+  for (const std::string& path : pairs)
+    training.data.train.push_back(
+        {.path = path, .shape = alone ? "prompt_completion" : "preference"});
   training.data.eval.clear();
   training.data.exact_match.clear();
   training.data.cache_dir = fs::path(output_dir).parent_path().string() + "/cache";
@@ -88,7 +93,7 @@ class Iteration {
             const std::string& tokenizer_path, Metrics& metrics, int64_t number,
             std::string model_folder, std::string previous_folder)
       : run_(run),
-        config_(run.config),
+        config_(config_of_iteration(run.config, number)),
         world_(*run.world),
         metrics_(metrics),
         tokenizer_path_(tokenizer_path),
@@ -142,10 +147,10 @@ class Iteration {
   bool is_stopped() const { return any(world_, run_.stop_requested); }
 
   // REFERENCE is the first part of what dpo does, kept in the iteration's own cache.
-  bool train(const std::string& inputs, std::optional<double> consistency) {
-    RunConfig config =
-        training_config(config_, context_.model_folder, tokenizer_path_,
-                        stages_.folder() + "/pairs.jsonl", trained_folder(), consistency);
+  bool train(std::string inputs, std::optional<double> consistency) {
+    const std::vector<std::string> pairs = pair_files(inputs);
+    RunConfig config = training_config(config_, context_.model_folder, tokenizer_path_, pairs,
+                                       trained_folder(), consistency);
     bool stopped = false;
     const auto work = [&] {
       together(world_, [&] {
@@ -177,6 +182,27 @@ class Iteration {
   static std::string without_folder(const std::string& fingerprint) {
     return lines_with(fingerprint, {"model.model_name_or_path", "model.tokenizer", "data.train"},
                       false);
+  }
+
+  // This iteration's and, where they are asked for, those before it; inputs: what is in these.
+  std::vector<std::string> pair_files(std::string& inputs) const {
+    std::vector<std::string> files;
+    const int64_t now = context_.iteration;
+    for (int64_t i = std::max<int64_t>(0, now - config_.self_reward.earlier_pairs); i < now; ++i) {
+      files.push_back(fmt::format("{}/iteration-{}/pairs.jsonl", run_.config.output_dir, i));
+      inputs +=
+          " " + broadcast_bytes(world_, world_.rank() == 0 ? hash_of_file(files.back()) : "", 0);
+    }
+    files.push_back(stages_.folder() + "/pairs.jsonl");
+    return files;
+  }
+
+  // On rank 0 alone.
+  static std::string hash_of_file(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    std::ostringstream text;
+    text << in.rdbuf();
+    return hex16(hash_bytes(text.str()));
   }
 
   // EVAL: questions that are compared to the letter.
@@ -270,11 +296,7 @@ void self_reward_defaults(RunConfig& config) {
 
 int train_on_own_answers(RunContext run) {
   const RunConfig& config = run.config;
-  if (config.has_lora || config.model.from_scratch) {
-    throw std::invalid_argument(
-        "recipe self_reward trains all weights of a trained model, each iteration's the next one's "
-        "start: leave lora and model.from_scratch out");
-  }
+  check_self_reward(config);
   Metrics metrics(run.world->rank() == 0 ? config.output_dir : "", run.console);
   const std::string tokenizer_path = tokenizer_folder(config.model);
   const Tokenizer tokenizer(tokenizer_path);

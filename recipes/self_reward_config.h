@@ -7,6 +7,18 @@
 
 namespace lathe {
 
+// From an iteration on, other values: of the sections self_reward, dpo, optimizer, schedule, train.
+struct IterationChange {
+  int64_t from = 1;
+  std::vector<std::string> set;
+};
+
+template <class V>
+void fields(V& v, IterationChange& c) {
+  v("from", c.from, "the first iteration, counted from 0, that it holds for", at_least(0));
+  v("set", c.set, "key=value, as on the command line: [self_reward.temperature=1.3]");
+}
+
 struct SelfRewardConfig {
   int64_t iterations = 2;
   int64_t prompts_per_iteration = 0;
@@ -30,7 +42,11 @@ struct SelfRewardConfig {
   double min_margin = 0;
   double length_control = 0.1;
   int64_t pairs_per_prompt = 1;
+  bool add_gold = false;
+  int64_t max_chosen_length = 0;
+  int64_t earlier_pairs = 0;
   std::string judge_eval;
+  std::vector<IterationChange> changes;
 };
 
 template <class V>
@@ -101,9 +117,16 @@ void fields(V& v, SelfRewardConfig& c) {
   v("length_control", c.length_control,
     "rho of length_controlled: what counts as near, as a share of the range", between(0, 0.5));
   v("pairs_per_prompt", c.pairs_per_prompt, "of correct_wrong and gold", at_least(1));
+  v("add_gold", c.add_gold, "of correct_wrong: the data's own answer is one of the right ones");
+  v("max_chosen_length", c.max_chosen_length,
+    "characters of a chosen answer; pairs with a longer one are left out; 0: any", at_least(0));
+  v("earlier_pairs", c.earlier_pairs,
+    "iterations before this one whose pairs are trained on again (SPIN: 1)", at_least(0));
   v("judge_eval", c.judge_eval,
     "held-out human rankings that the scorer is measured against, JSON lines of {prompt, "
     "responses, ranks}; rank 1 is the best, the same number as good");
+  v("changes", c.changes,
+    "other values from an iteration on: [{from: 2, set: [dpo.beta=5]}]; later ones win");
 }
 
 inline std::vector<Conflict> conflicts(const SelfRewardConfig& c) {
@@ -128,6 +151,8 @@ inline std::vector<Conflict> conflicts(const SelfRewardConfig& c) {
     found.push_back({{"consistency", "previous_name_or_path"}, "give the model's folder"});
   if (c.consistency && (c.selector == "top_score" || c.selector == "gold"))
     found.push_back({{"consistency", "selector"}, "there is no ranking that could be reversed"});
+  if (c.add_gold && c.selector != "correct_wrong")
+    found.push_back({{"add_gold", "selector"}, "only correct_wrong looks for right answers"});
   if (!c.judge_eval.empty() && c.scorer == "verifier")
     found.push_back({{"judge_eval", "scorer"}, "a verifier needs the right answer"});
   if (c.judge_min_valid > c.judge_samples)

@@ -27,6 +27,8 @@ std::vector<ScoredAnswer> scored_answers(const Line& texts, const Line& scores) 
 // The data's own answer, whose place is behind the model's, against each of these that is another.
 std::vector<ChosenPair> gold_pairs(const Line& texts, const Line& gold,
                                    const SelfRewardConfig& config) {
+  const auto length = num_characters(gold.get<std::string>());
+  if (config.max_chosen_length > 0 && length > config.max_chosen_length) return {};
   std::vector<ChosenPair> pairs;
   for (int64_t a = 0; a < std::ssize(texts) && std::ssize(pairs) < config.pairs_per_prompt; ++a) {
     if (texts[static_cast<size_t>(a)].at("text") != gold) pairs.push_back({std::ssize(texts), a});
@@ -128,7 +130,9 @@ JsonLines select_answers(const StageContext& c, const JsonLines& prompts, const 
     if (config.selector == "gold") {
       pairs = gold_pairs(texts, gold, config);
     } else {
-      const std::vector<ScoredAnswer> scored = scored_answers(texts, scores[i].at("scores"));
+      std::vector<ScoredAnswer> scored = scored_answers(texts, scores[i].at("scores"));
+      if (config.add_gold)
+        scored.push_back({.score = 1, .length = num_characters(gold.get<std::string>())});
       pairs =
           select_pairs(scored, config, seed_of(c, prompts[i].at("id").get<int64_t>(), "select"));
     }

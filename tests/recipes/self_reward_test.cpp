@@ -7,6 +7,7 @@
 
 #include "recipes/confined_command.h"
 #include "recipes/implicit_reward.h"
+#include "recipes/iteration_changes.h"
 #include "recipes/scorers.h"
 #include "recipes/selectors.h"
 #include "recipes/self_reward_stages.h"
@@ -123,6 +124,15 @@ TEST(SelfReward, SelectorsChooseAsTheirPapersSay) {
   EXPECT_TRUE(select_pairs(answers_of({1, 1}, {3, 4}), config, 1).empty());
 }
 
+TEST(SelfReward, PairsWithALongChosenAnswerAreLeftOut) {
+  const auto answers = answers_of({4, 2}, {2500, 9000});
+  SelfRewardConfig config;
+  config.max_chosen_length = 2500;
+  EXPECT_EQ(select_pairs(answers, config, 1), (std::vector<ChosenPair>{{0, 1}}));
+  config.max_chosen_length = 2499;
+  EXPECT_TRUE(select_pairs(answers, config, 1).empty());
+}
+
 TEST(SelfReward, ConsistencyIsHowFarTwoModelsRankAlike) {
   EXPECT_DOUBLE_EQ(consistency_of({1, 2, 3, 4, 5}, {2, 1, 3, 4, 5}).value(), 0.9);
   EXPECT_DOUBLE_EQ(consistency_of({1, 2}, {-3, -4}).value(), 0);
@@ -131,6 +141,37 @@ TEST(SelfReward, ConsistencyIsHowFarTwoModelsRankAlike) {
       {{"consistency", 0.9}}, {{"consistency", nullptr}}, {{"consistency", 0.4}}};
   EXPECT_DOUBLE_EQ(mean_consistency(scores).value(), 0.65);
   EXPECT_FALSE(mean_consistency({{{"scores", {1, 2}}}}));
+}
+
+TEST(SelfReward, LaterIterationsMayHaveOtherValues) {
+  RunConfig config;
+  config.recipe = "self_reward";
+  config.self_reward.iterations = 4;
+  config.self_reward.changes = {{.from = 2, .set = {"self_reward.temperature=1.3", "dpo.beta=5"}},
+                                {.from = 3, .set = {"length_control=0.4"}}};
+  check_self_reward(config);
+  EXPECT_EQ(config_of_iteration(config, 1).self_reward.temperature, 0.8);
+  const RunConfig third = config_of_iteration(config, 2), fourth = config_of_iteration(config, 3);
+  EXPECT_EQ(third.self_reward.temperature, 1.3);
+  EXPECT_EQ(third.dpo.beta, 5);
+  EXPECT_EQ(third.self_reward.length_control, 0.1);
+  EXPECT_EQ(fourth.dpo.beta, 5);
+  EXPECT_EQ(fourth.self_reward.length_control, 0.4);
+  for (const auto& [setting, message] : std::map<std::string, std::string>{
+           {"seed=3", "seed is the same in all iterations"},
+           {"prompts_per_iteration=3", "is the same in all iterations"},
+           {"dpo.beta=-1", "self_reward.changes, from 1: "},
+           {"dpo.bta=1", "dpo.beta"}}) {
+    config.self_reward.changes = {{.from = 1, .set = {setting}}};
+    EXPECT_THAT([&] { check_self_reward(config); },
+                testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr(message)));
+  }
+  config.self_reward.changes.clear();
+  config.self_reward.consistency = true;
+  check_self_reward(config);
+  config.dpo.loss_type = {"irpo"};
+  EXPECT_THAT([&] { check_self_reward(config); },
+              testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr("[sigmoid]")));
 }
 
 TEST(SelfReward, WhatWasCutIsNeverChosenAndWhatHasNoScoreIsLeftOut) {
@@ -511,6 +552,26 @@ TEST(SelfReward, AJudgeIsMeasuredOnHeldOutRankings) {
               testing::HasSubstr("Judge against people"));
 }
 
+TEST(SelfReward, EarlierPairsAreTrainedOnAgain) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  RunConfig config = config_of(folder.path(), undecided_model(folder.path()));
+  config.self_reward.selector = "gold";
+  config.self_reward.earlier_pairs = 1;
+  config.dpo.loss_type = {"sigmoid"};
+  run_recipe(config, 1);
+  RunConfig alone = config;
+  alone.recipe = "dpo";
+  alone.output_dir = folder / "alone";
+  alone.model.model_name_or_path = config.output_dir + "/iteration-0/model";
+  alone.data.train.clear();
+  for (const char* name : {"/iteration-0/pairs.jsonl", "/iteration-1/pairs.jsonl"})
+    alone.data.train.push_back({.path = config.output_dir + name, .shape = "preference"});
+  alone.data.exact_match.clear();
+  run_recipe(alone, 1);
+  EXPECT_EQ(file_of(alone, "model.safetensors"), file_of(config, "model.safetensors"));
+}
+
 TEST(SelfReward, TheDatasOwnAnswerIsChosenAgainstTheModels) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const TempFolder folder;
@@ -524,6 +585,26 @@ TEST(SelfReward, TheDatasOwnAnswerIsChosenAgainstTheModels) {
   for (const auto& pair : pairs) {
     EXPECT_EQ(pair["chosen"][0]["content"], "yes");
     EXPECT_NE(pair["rejected"][0]["content"], "yes");
+  }
+}
+
+TEST(SelfReward, TheDatasOwnAnswerMayBeOneOfTheRightOnes) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  // A model that is never right: without the data's answer there is no pair.
+  RunConfig config = config_of(folder.path(), undecided_model(folder.path()));
+  config.data.train = {{.path = write_questions(folder / "never.jsonl", {"zebra"})}};
+  config.self_reward.iterations = 1;
+  EXPECT_THAT([&] { run_recipe(config, 1); }, testing::ThrowsMessage<std::runtime_error>(
+                                                  testing::HasSubstr("no prompt has two answers")));
+  config.output_dir = folder / "with";
+  config.self_reward.add_gold = true;
+  run_recipe(config, 1);
+  const auto pairs = parse_lines(file_of(config, "iteration-0/pairs.jsonl"));
+  EXPECT_EQ(pairs.size(), 12U);
+  for (const auto& pair : pairs) {
+    EXPECT_EQ(pair["chosen"][0]["content"], "zebra");
+    EXPECT_EQ(pair["places"][0], -1);
   }
 }
 
