@@ -26,7 +26,7 @@ void file_or_override(std::string& path, std::vector<std::string>& overrides) {
   path.clear();
 }
 
-RunRequest read_run(const std::string& path, const std::vector<std::string>& overrides, bool with_data) {
+RunRequest read_run_config_alone(const std::string& path, const std::vector<std::string>& overrides) {
   RunRequest request;
   with_code(kUsage, [&] {
     const ConfigSource source{.path = path, .overrides = overrides};
@@ -37,6 +37,11 @@ RunRequest read_run(const std::string& path, const std::vector<std::string>& ove
     request.resolved = read_run_config(source, request.config);
     check_run(request.config, request.resolved, find_recipe(first.recipe).makes_its_data);
   });
+  return request;
+}
+
+RunRequest read_run(const std::string& path, const std::vector<std::string>& overrides, bool with_data) {
+  RunRequest request = read_run_config_alone(path, overrides);
   std::string& model = request.config.model.model_name_or_path;
   if (!model.empty()) model = resolve_model_folder(model, user_hub_folder());
   // Only launch/ knows where the user's models lie.
