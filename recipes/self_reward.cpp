@@ -22,6 +22,7 @@
 #include "recipes/metrics_log.h"
 #include "recipes/model_hash.h"
 #include "recipes/parts.h"
+#include "recipes/rankings_file.h"
 #include "recipes/self_reward_page.h"
 #include "recipes/self_reward_stages.h"
 #include "recipes/stage.h"
@@ -302,6 +303,8 @@ int train_on_own_answers(RunContext run) {
   const Tokenizer tokenizer(tokenizer_path);
   const ChatFormat format(tokenizer, config.data.chat_template);
   const JsonLines all = all_prompts(config.data.train);
+  // A fault of it is told now, not behind the first iteration's training.
+  if (!config.self_reward.judge_eval.empty()) read_rankings(config.self_reward.judge_eval);
   std::string model = config.model.model_name_or_path;
   std::string previous = config.self_reward.previous_name_or_path;
   if (!previous.empty()) previous = resolve_model_folder(previous);
