@@ -49,7 +49,7 @@ RunRequest read_run(const std::string& path, const std::vector<std::string>& ove
   if (request.config.recipe == "distill" && !teacher.empty() && teacher != "self")
     teacher = resolve_model_folder(teacher, user_hub_folder());
   SelfRewardConfig& scoring = request.config.self_reward;
-  if (request.config.recipe == "self_reward") {
+  if (request.config.recipe == "self_reward" || request.config.recipe == "synthesize") {
     for (std::string* folder :
          {&scoring.reward_model_name_or_path, &scoring.reference_name_or_path, &scoring.previous_name_or_path}) {
       if (!folder->empty()) *folder = resolve_model_folder(*folder, user_hub_folder());

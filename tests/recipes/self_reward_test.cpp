@@ -12,7 +12,7 @@
 #include "recipes/selectors.h"
 #include "recipes/self_reward_stages.h"
 #include "recipes/stage.h"
-#include "tests/recipes/run_recipe.h"
+#include "tests/recipes/undecided_model.h"
 #include "tests/temp_folder.h"
 #include "tests/tiny.h"
 #include "trainer/hf_folder.h"
@@ -228,45 +228,6 @@ TEST(SelfReward, AStageIsMadeOnceAndDamageIsNamed) {
   });
 }
 
-constexpr const char* kFixtures = "fixtures/trl";
-
-const char* const kQuestions[] = {"How many?", "Which one?", "What is it?",
-                                  "When?",     "Where to?",  "Why?"};
-
-std::string write_questions(const std::string& path, const std::vector<std::string>& answers) {
-  std::ofstream out(path);
-  for (const std::string& answer : answers) {
-    for (const char* question : kQuestions)
-      out << nlohmann::json{{"question", question}, {"answer", answer}}.dump() << '\n';
-  }
-  return path;
-}
-
-RunConfig base_config(const std::string& folder) {
-  RunConfig config;
-  config.model.model_name_or_path = shared_path("fixtures/trl/model");
-  config.model.dtype = "fp32";
-  config.data.cache_dir = folder + "/cache";
-  config.data.packing = "false";
-  config.schedule.lr_scheduler_type = "constant";
-  config.schedule.warmup_steps = 0;
-  config.train.logging_steps = 1;
-  config.train.save_steps = 0;
-  return config;
-}
-
-// A model that answers yes or no, and stops.
-std::string undecided_model(const std::string& folder) {
-  RunConfig config = base_config(folder);
-  config.output_dir = folder + "/undecided";
-  config.data.train = {{.path = write_questions(folder + "/undecided.jsonl", {"yes", "no"})}};
-  config.optimizer.learning_rate = 3e-3;
-  config.train.max_steps = 80;
-  config.train.per_device_train_batch_size = 12;
-  run_recipe(config, 1);
-  return config.output_dir;
-}
-
 RunConfig config_of(const std::string& folder, const std::string& model) {
   RunConfig config = base_config(folder);
   config.recipe = "self_reward";
@@ -285,10 +246,6 @@ RunConfig config_of(const std::string& folder, const std::string& model) {
   config.self_reward.selector = "correct_wrong";
   config.self_reward.pairs_per_prompt = 2;
   return config;
-}
-
-std::string file_of(const RunConfig& config, const std::string& name) {
-  return read_file(config.output_dir + "/" + name);
 }
 
 nlohmann::json report_of(const RunConfig& config, int64_t iteration) {
