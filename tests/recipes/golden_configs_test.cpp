@@ -15,8 +15,11 @@ namespace fs = std::filesystem;
 // configs/eval holds tasks, which have tests of their own.
 std::vector<std::string> golden_configs() {
   std::vector<std::string> paths;
-  for (const auto& entry : fs::directory_iterator(LATHE_SOURCE_DIR "/configs")) {
-    if (entry.path().extension() == ".yaml") paths.push_back(entry.path());
+  for (const char* folder :
+       {LATHE_SOURCE_DIR "/configs", LATHE_SOURCE_DIR "/configs/experiments"}) {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      if (entry.path().extension() == ".yaml") paths.push_back(entry.path());
+    }
   }
   std::sort(paths.begin(), paths.end());
   return paths;
@@ -45,7 +48,7 @@ void check_recipe(const std::string& path) {
 
 TEST(GoldenConfigs, AreAllValid) {
   const std::vector<std::string> paths = golden_configs();
-  EXPECT_GE(paths.size(), 23U);
+  EXPECT_GE(paths.size(), 24U);
   for (const std::string& path : paths) {
     SCOPED_TRACE(path);
     const bool curates = fs::path(path).filename().string().starts_with("curate");
