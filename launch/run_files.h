@@ -22,6 +22,9 @@ void file_or_override(std::string& path, std::vector<std::string>& overrides);
 // with_data: its data have to be there.
 RunRequest read_run(const std::string& path, const std::vector<std::string>& overrides, bool with_data = true);
 
+// The same of the config alone: neither model nor data have to be there. No fingerprint.
+RunRequest read_run_config_alone(const std::string& path, const std::vector<std::string>& overrides);
+
 // $XDG_CACHE_HOME/lathe, else ~/.cache/lathe.
 std::string user_cache_dir();
 

@@ -18,7 +18,8 @@ struct Entry {
 };
 
 constexpr Entry kTable[] = {
-    {"train", train_verb}, {"curate", curate_verb}, {"prepare", prepare_verb}, {"capture", capture_verb}, {"generate", generate_verb},
+    {"train", train_verb}, {"curate", curate_verb}, {"prepare", prepare_verb}, {"capture", capture_verb}, {"synthesize", synthesize_verb},
+    {"generate", generate_verb},
     {"chat", chat_verb},   {"score", score_verb},       {"eval", eval_verb},
     {"tokenize", tokenize_verb}, {"render", render_verb}, {"tokenizer", tokenizer_verb}, {"inspect", inspect_verb},
     {"export", export_verb}, {"validate", validate_verb}, {"prove", prove_verb},

@@ -7,6 +7,7 @@ int train_verb(int argc, char** argv);
 int curate_verb(int argc, char** argv);
 int prepare_verb(int argc, char** argv);
 int capture_verb(int argc, char** argv);
+int synthesize_verb(int argc, char** argv);
 int generate_verb(int argc, char** argv);
 int chat_verb(int argc, char** argv);
 int score_verb(int argc, char** argv);

@@ -78,12 +78,16 @@ int validate_verb(int argc, char** argv) {
   Arguments arguments("validate", "Checks a config, its files, its model folder and its layout, without training.");
   arguments.positional("config", config_path, "the YAML file");
   arguments.positionals("overrides", overrides, "key=value, with or without the section");
+  bool config_only = false;
+  arguments.flag("--config-only", config_only,
+                 "keys, values and layout; model, teacher and data need not be here");
   if (!arguments.parse(argc, argv)) return kDone;
-  const RunRequest request = read_run(config_path, overrides);
+  const RunRequest request =
+      config_only ? read_run_config_alone(config_path, overrides) : read_run(config_path, overrides);
   for (const std::string& note : request.resolved.notes) fmt::print("    {}\n", note);
   say("config", fmt::format("{}, recipe {}", config_path, request.config.recipe));
   mesh_shape(request.config.parallel);
-  if (!find_recipe(request.config.recipe).makes_its_data) {
+  if (!config_only && !find_recipe(request.config.recipe).makes_its_data) {
     check_model(request.config);
     if (request.config.recipe == "distill") check_teacher(request.config);
     for (const DataSource& source : request.config.data.train) check_source(request.config, source, "data.train");

@@ -13,6 +13,7 @@ inline constexpr VerbText kVerbs[] = {
     {"curate", "keep the good records of raw files, with a reason for the others: lathe curate CONFIG.yaml"},
     {"prepare", "turn raw files into token shards: lathe prepare CONFIG.yaml [key=value ...]"},
     {"capture", "keep a teacher's opinion of a data set, for distillation: lathe capture CONFIG.yaml"},
+    {"synthesize", "make prompts and answers, of which the good ones are kept: lathe synthesize CONFIG.yaml"},
     {"generate", "continue a prompt or answer questions: lathe generate --model DIR --prompt TEXT"},
     {"chat", "talk with a model: lathe chat --model DIR"},
     {"score", "tell how likely a model finds texts: lathe score --model DIR --input F.jsonl"},

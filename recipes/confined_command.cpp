@@ -58,9 +58,11 @@ bool limit(int resource, uint64_t most) {
 [[noreturn]] void become(const char* command, const char* folder, const CommandLimits& limits) {
   setpgid(0, 0);
   const int nothing = open("/dev/null", O_RDWR);
-  const sock_fprog program{static_cast<unsigned short>(kFilter.size()), const_cast<sock_filter*>(kFilter.data())};
-  const bool confined = nothing >= 0 && dup2(nothing, 0) == 0 && dup2(nothing, 1) == 1 && dup2(nothing, 2) == 2 &&
-                        chdir(folder) == 0 && limit(RLIMIT_CPU, static_cast<uint64_t>(limits.seconds)) &&
+  const sock_fprog program{static_cast<unsigned short>(kFilter.size()),
+                           const_cast<sock_filter*>(kFilter.data())};
+  const bool confined = nothing >= 0 && dup2(nothing, 0) == 0 && dup2(nothing, 1) == 1 &&
+                        dup2(nothing, 2) == 2 && chdir(folder) == 0 &&
+                        limit(RLIMIT_CPU, static_cast<uint64_t>(limits.seconds)) &&
                         limit(RLIMIT_AS, static_cast<uint64_t>(limits.mebibytes) << 20) &&
                         limit(RLIMIT_FSIZE, uint64_t{64} << 20) && limit(RLIMIT_CORE, 0) &&
                         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
@@ -79,7 +81,8 @@ bool ends_in_time(pid_t child, int64_t seconds) {
   pollfd waited{handle, POLLIN, 0};
   int ready = 0;
   do {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
     ready = poll(&waited, 1, static_cast<int>(std::max<int64_t>(0, left.count())));
   } while (ready < 0 && errno == EINTR);
   close(handle);
@@ -88,9 +91,11 @@ bool ends_in_time(pid_t child, int64_t seconds) {
 
 }  // namespace
 
-bool run_confined(const std::string& command, const std::string& folder, const CommandLimits& limits) {
+bool run_confined(const std::string& command, const std::string& folder,
+                  const CommandLimits& limits) {
   const pid_t child = fork();
-  if (child < 0) throw std::runtime_error(fmt::format("can not start `{}`: {}", command, std::strerror(errno)));
+  if (child < 0)
+    throw std::runtime_error(fmt::format("can not start `{}`: {}", command, std::strerror(errno)));
   if (child == 0) become(command.c_str(), folder.c_str(), limits);
   setpgid(child, child);  // whoever comes first
   const bool in_time = ends_in_time(child, limits.seconds);
@@ -101,10 +106,12 @@ bool run_confined(const std::string& command, const std::string& folder, const C
   if (!in_time || !WIFEXITED(status)) return false;
   const int code = WEXITSTATUS(status);
   if (code == kNotConfined)
-    throw std::runtime_error(fmt::format("`{}` can not be cut off from the network (seccomp) or limited here", command));
+    throw std::runtime_error(
+        fmt::format("`{}` can not be cut off from the network (seccomp) or limited here", command));
   if (code == kNotFound || code == kNotStarted) {
     throw std::invalid_argument(
-        fmt::format("self_reward.verifier_command: `{}` ended with {}: the shell did not find it, or may not start it; "
+        fmt::format("self_reward.verifier_command: `{}` ended with {}: the shell did not find it, "
+                    "or may not start it; "
                     "give a full path, as it runs in a folder of its own",
                     command, code));
   }

@@ -7,6 +7,7 @@
 #include "recipes/recipe.h"
 #include "recipes/reward.h"
 #include "recipes/self_reward.h"
+#include "recipes/synthesize.h"
 #include "trainer/nearest.h"
 
 namespace lathe {
@@ -25,6 +26,8 @@ const std::vector<Recipe>& recipes() {
        train_reward},
       {"self_reward", "a model answers, its answers are scored, the next model prefers the better ones; several times", false,
        self_reward_defaults, train_on_own_answers},
+      {"synthesize", "a model makes prompts out of seed tasks and answers them; what a scorer lets pass is kept as data", false,
+       synthesize_defaults, synthesize},
       {"quickstart", "a tiny chat model from scratch on a generated domain, in three minutes", true, quickstart_defaults,
        run_quickstart},
   };

@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <set>
 
+#include "recipes/iteration_changes.h"
+#include "recipes/synthesize.h"
+
 namespace lathe {
 namespace {
 
@@ -94,7 +97,7 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
     refuse(resolved, "parallel.zero",
            "parallel.zero 3 brings weights together in every pass, but dpo makes other passes on each rank; use zero: 2");
   }
-  const bool passes_of_its_own = config.recipe == "self_reward";
+  const bool passes_of_its_own = config.recipe == "self_reward" || config.recipe == "synthesize";
   if (config.parallel.tp > 1 && passes_of_its_own) {
     refuse(resolved, "parallel.tp", "parallel.tp is not there for recipe " + config.recipe + " yet; use dp (parallel.tp: 1)");
   }
@@ -106,6 +109,8 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
            "data.exact_match makes other passes on each rank, but parallel.zero 3 brings weights together in every pass; "
            "use zero: 2");
   }
+  if (config.recipe == "self_reward") check_self_reward(config);
+  if (config.recipe == "synthesize") check_synthesize(config);
   for (const char* key : {"model.freeze", "model.unfrozen_parameters", "model.freeze_trainable_layers"}) {
     if (config.has_lora && resolved.given(key)) {
       refuse(resolved, key, std::string(key) + " does not go with lora, which freezes all weights of the model; leave it out");
@@ -118,8 +123,9 @@ std::string fingerprint(RunConfig config) {
   writer.left_out = {"output_dir", "train.resume_from_checkpoint"};
   writer.left_out.insert(std::begin(kFreeKeys), std::end(kFreeKeys));
   if (!config.has_lora) writer.left_out.insert("lora");
-  for (const char* section : {"dpo", "distill", "capture", "reward", "self_reward"}) {
-    const bool borrowed = section == std::string("dpo") && config.recipe == "self_reward";
+  for (const char* section : {"dpo", "distill", "capture", "reward", "self_reward", "synthesize"}) {
+    const bool borrowed = (section == std::string("dpo") && config.recipe == "self_reward") ||
+                          (section == std::string("self_reward") && config.recipe == "synthesize");
     if (config.recipe != section && !borrowed) writer.left_out.insert(section);
   }
   fields(writer, config);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "recipes/self_reward_config.h"
+#include "recipes/synthesize_config.h"
 #include "trainer/config.h"
 #include "trainer/lora_config.h"
 #include "trainer/objective/distill_config.h"
@@ -179,6 +180,7 @@ struct RunConfig {
   CaptureSection capture;
   RewardConfig reward;
   SelfRewardConfig self_reward;
+  SynthesizeConfig synthesize;
   LoraConfig lora;
   bool has_lora = false;  // the section is there
 };
@@ -199,7 +201,9 @@ void fields(V& v, RunConfig& c) {
   v("distill", c.distill, "what recipe distill learns, and of whom", belongs_to("recipe", {"distill"}));
   v("capture", c.capture, "what lathe capture keeps of the model", belongs_to("recipe", {"capture"}));
   v("reward", c.reward, "what recipe reward minimises", belongs_to("recipe", {"reward"}));
-  v("self_reward", c.self_reward, "how recipe self_reward makes its pairs", belongs_to("recipe", {"self_reward"}));
+  v("self_reward", c.self_reward, "how recipe self_reward makes its pairs, and synthesize its answers",
+    belongs_to("recipe", {"self_reward", "synthesize"}));
+  v("synthesize", c.synthesize, "how lathe synthesize makes prompts, and what it keeps", belongs_to("recipe", {"synthesize"}));
   v("lora", c.lora, "low-rank adapters; absent: the weights themselves are trained", may_be_absent());
 }
 

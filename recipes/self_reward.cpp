@@ -4,18 +4,25 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "data/shards/file.h"
 #include "data/shards/hash.h"
+#include "recipes/answer_scores.h"
 #include "recipes/dpo.h"
 #include "recipes/exact_match.h"
+#include "recipes/implicit_reward.h"
+#include "recipes/iteration_changes.h"
+#include "recipes/iteration_facts.h"
+#include "recipes/iteration_report.h"
 #include "recipes/language_model.h"
 #include "recipes/metrics_log.h"
 #include "recipes/model_hash.h"
 #include "recipes/parts.h"
+#include "recipes/rankings_file.h"
 #include "recipes/self_reward_page.h"
 #include "recipes/self_reward_stages.h"
 #include "recipes/stage.h"
@@ -29,37 +36,55 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// Everything in the config that decides what the stages before TRAIN make.
-std::string settings_of(const RunConfig& config) {
-  const SelfRewardConfig& c = config.self_reward;
-  const std::string rubric =
-      c.scorer == "judge" || c.scorer == "pairwise_judge" ? hex16(hash_bytes(read_rubric(c))) : "";
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", config.seed,
-                     config.model.dtype, config.data.chat_template, c.prompts_per_iteration,
-                     c.num_generations, c.max_new_tokens, c.temperature, c.top_p, c.scorer,
-                     c.verifier, c.answer_pattern, rubric, c.judge_pattern, c.judge_min,
-                     c.judge_max, c.judge_samples, c.judge_min_valid, c.judge_aggregate,
-                     c.reward_model_name_or_path, c.selector,
-                     fmt::format("{} {} {} {} {} {}", c.min_margin, c.length_control, c.pairs_per_prompt,
-                                 c.verifier_command, c.verifier_seconds, c.verifier_mebibytes));
+// Lines `key: value` of the config, those whose keys begin with one of these.
+std::string lines_with(const std::string& fingerprint, const std::vector<std::string>& beginnings,
+                       bool wanted) {
+  std::string kept;
+  std::istringstream lines(fingerprint);
+  for (std::string line; std::getline(lines, line);) {
+    const bool found = std::any_of(beginnings.begin(), beginnings.end(),
+                                   [&](const std::string& each) { return line.starts_with(each); });
+    if (found == wanted) kept += line + "\n";
+  }
+  return kept;
 }
 
-// The run that trains the next model on what was selected. Its adapters, if any, are put into the
-// weights.
+// Everything in the config that decides what the stages before TRAIN make. How many iterations come
+// after, what only later ones change and what is measured beside them does not.
+std::string settings_of(const RunConfig& config) {
+  const SelfRewardConfig& c = config.self_reward;
+  const bool asks = c.scorer == "judge" || c.scorer == "pairwise_judge";
+  return lines_with(
+             lines_with(fingerprint(config),
+                        {"seed:", "model.dtype:", "data.chat_template:", "self_reward."}, true),
+             {"self_reward.iterations:", "self_reward.changes",
+              "self_reward.judge_eval:", "self_reward.judge_prompt:", "self_reward.earlier_pairs:"},
+             false) +
+         (asks ? hex16(hash_bytes(read_rubric(c))) : "");
+}
+
+// The run that trains the next model on what was selected.
 RunConfig training_config(const RunConfig& config, const std::string& model_folder,
-                          const std::string& tokenizer, const std::string& pairs,
-                          const std::string& output_dir) {
+                          const std::string& tokenizer, const std::vector<std::string>& pairs,
+                          const std::string& output_dir, std::optional<double> consistency) {
   RunConfig training = config;
   const bool alone = config.self_reward.selector == "top_score";
   training.recipe = alone ? "sft" : "dpo";
   training.model.model_name_or_path = model_folder;
   training.model.tokenizer = tokenizer;
   training.output_dir = output_dir;
-  training.data.train = {{.path = pairs, .shape = alone ? "prompt_completion" : "preference"}};
+  training.data.train.clear();
+  for (const std::string& path : pairs)
+    training.data.train.push_back(
+        {.path = path, .shape = alone ? "prompt_completion" : "preference"});
   training.data.eval.clear();
   training.data.exact_match.clear();
   training.data.cache_dir = fs::path(output_dir).parent_path().string() + "/cache";
   training.train.eval_steps = 0;
+  if (consistency) {
+    training.dpo.loss_type = {"conservative"};
+    training.dpo.label_smoothing = 1 - *consistency;
+  }
   return training;
 }
 
@@ -67,22 +92,28 @@ class Iteration {
  public:
   Iteration(RunContext& run, const Tokenizer& tokenizer, const ChatFormat& format,
             const std::string& tokenizer_path, Metrics& metrics, int64_t number,
-            std::string model_folder)
+            std::string model_folder, std::string previous_folder)
       : run_(run),
+        config_(config_of_iteration(run.config, number)),
         world_(*run.world),
         metrics_(metrics),
         tokenizer_path_(tokenizer_path),
         stages_(fmt::format("{}/iteration-{}", run.config.output_dir, number), world_),
-        context_{run.config, world_, tokenizer, format, number, std::move(model_folder)},
+        context_{config_,
+                 world_,
+                 tokenizer,
+                 format,
+                 number,
+                 std::move(model_folder),
+                 std::move(previous_folder)},
         tokenizer_(tokenizer) {}
 
   // The folder of the model that came out; "" when told to stop.
   std::string go(const JsonLines& all) {
-    const RunConfig& config = run_.config;
     const std::string model = broadcast_bytes(
         world_, world_.rank() == 0 ? hash_of_model(context_.model_folder) : std::string(), 0);
     std::string inputs =
-        fmt::format("{} {} {}", settings_of(config), model, hex16(hash_bytes(dump_lines(all))));
+        fmt::format("3 {} {} {}", settings_of(config_), model, hex16(hash_bytes(dump_lines(all))));
     const auto stage = [&](const char* name, const std::function<JsonLines()>& make) {
       const std::string text = stages_.text(name, inputs, [&] { return dump_lines(make()); });
       inputs += " " + hex16(hash_bytes(text));
@@ -105,10 +136,10 @@ class Iteration {
     }
     metrics_.note(
         fmt::format("iteration {}: {} answers to {} prompts, {} pairs", context_.iteration,
-                    prompts.size() * static_cast<size_t>(config.self_reward.num_generations),
+                    prompts.size() * static_cast<size_t>(config_.self_reward.num_generations),
                     prompts.size(), pairs.size()));
-    if (is_stopped() || !train(inputs)) return "";
-    report(inputs, describe(prompts, answers, scores, pairs));
+    if (is_stopped() || !train(inputs, mean_consistency(scores))) return "";
+    report(inputs, prompts, answers, scores, pairs);
     return trained_folder();
   }
 
@@ -117,9 +148,10 @@ class Iteration {
   bool is_stopped() const { return any(world_, run_.stop_requested); }
 
   // REFERENCE is the first part of what dpo does, kept in the iteration's own cache.
-  bool train(const std::string& inputs) {
-    RunConfig config = training_config(run_.config, context_.model_folder, tokenizer_path_,
-                                       stages_.folder() + "/pairs.jsonl", trained_folder());
+  bool train(std::string inputs, std::optional<double> consistency) {
+    const std::vector<std::string> pairs = pair_files(inputs);
+    RunConfig config = training_config(config_, context_.model_folder, tokenizer_path_, pairs,
+                                       trained_folder(), consistency);
     bool stopped = false;
     const auto work = [&] {
       together(world_, [&] {
@@ -149,44 +181,64 @@ class Iteration {
 
   // Where things lie does not decide what comes out.
   static std::string without_folder(const std::string& fingerprint) {
-    std::string kept;
-    std::istringstream lines(fingerprint);
-    for (std::string line; std::getline(lines, line);) {
-      if (!line.starts_with("model.model_name_or_path") && !line.starts_with("model.tokenizer") &&
-          !line.starts_with("data.train"))
-        kept += line + "\n";
-    }
-    return kept;
+    return lines_with(fingerprint, {"model.model_name_or_path", "model.tokenizer", "data.train"},
+                      false);
   }
 
-  // EVAL and the report. The last step's measures of dpo say how chosen and rejected answers fared.
-  void report(const std::string& inputs, Json facts) {
-    const RunConfig& config = run_.config;
+  // This iteration's and, where they are asked for, those before it; inputs: what is in these.
+  std::vector<std::string> pair_files(std::string& inputs) const {
+    std::vector<std::string> files;
+    const int64_t now = context_.iteration;
+    for (int64_t i = std::max<int64_t>(0, now - config_.self_reward.earlier_pairs); i < now; ++i) {
+      files.push_back(fmt::format("{}/iteration-{}/pairs.jsonl", run_.config.output_dir, i));
+      inputs +=
+          " " + broadcast_bytes(world_, world_.rank() == 0 ? hash_of_file(files.back()) : "", 0);
+    }
+    files.push_back(stages_.folder() + "/pairs.jsonl");
+    return files;
+  }
+
+  // On rank 0 alone.
+  static std::string hash_of_file(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    std::ostringstream text;
+    text << in.rdbuf();
+    return hex16(hash_bytes(text.str()));
+  }
+
+  // EVAL: questions that are compared to the letter.
+  void add_exact_match(Json& facts) {
+    Mesh mesh(world_.split(0), {});
+    const auto percent = [&](const std::string& folder) {
+      const auto model = load_stage_model(context_, folder);
+      return exact_match(*model, tokenizer_, config_.data.exact_match, context_.format,
+                         stop_ids_of(folder, model->config()), mesh)
+          .percent();
+    };
+    const double before = percent(context_.model_folder), after = percent(trained_folder());
+    facts["exact_match_before"] = before;
+    facts["exact_match_after"] = after;
+    metrics_.note(fmt::format("iteration {}: exact match {:.1f} % before, {:.1f} % after",
+                              context_.iteration, before, after));
+  }
+
+  // EVAL and the report. The log of dpo's steps says how chosen and rejected answers fared.
+  void report(std::string inputs, const JsonLines& prompts, const JsonLines& answers,
+              const JsonLines& scores, const JsonLines& pairs) {
+    const std::string& judge_eval = config_.self_reward.judge_eval;
+    inputs += " " + config_.data.exact_match + " " + judge_eval;
     stages_.text("report.json", inputs, [&] {
+      Json facts = describe(prompts, answers, scores, pairs);
       facts["iteration"] = context_.iteration;
-      if (!config.data.exact_match.empty()) {
-        Mesh mesh(world_.split(0), {});
-        const auto percent = [&](const std::string& folder) {
-          const auto model =
-              load_model(folder, compute_dtype(config.model.dtype, mesh.device()), mesh.device());
-          return exact_match(*model, tokenizer_, config.data.exact_match, context_.format,
-                             stop_ids_of(folder, model->config()), mesh)
-              .percent();
-        };
-        facts["exact_match_before"] = percent(context_.model_folder);
-        facts["exact_match_after"] = percent(trained_folder());
-        metrics_.note(fmt::format("iteration {}: exact match {:.1f} % before, {:.1f} % after",
-                                  context_.iteration, facts["exact_match_before"].get<double>(),
-                                  facts["exact_match_after"].get<double>()));
+      facts.update(log_prob_facts(context_, prompts, answers, pairs,
+                                  run_.config.model.model_name_or_path, trained_folder()));
+      if (!config_.data.exact_match.empty()) add_exact_match(facts);
+      if (!judge_eval.empty()) {
+        facts["judge"]["before"] = agreement_facts(context_, context_.model_folder);
+        facts["judge"]["after"] = agreement_facts(context_, trained_folder());
       }
       together(world_, [&] {
-        if (world_.rank() != 0) return;
-        const std::vector<LoggedRow> rows = read_metrics_log(trained_folder() + "/metrics.jsonl");
-        for (const char* name : {"loss", "logps/chosen", "logps/rejected", "rewards/margins"}) {
-          const Curve curve = curve_of(rows, name);
-          if (curve.values.empty()) continue;
-          facts["train"][name] = {{"first", curve.values.front()}, {"last", curve.values.back()}};
-        }
+        if (world_.rank() == 0) add_curves(facts["train"]);
       });
       return facts.dump(2) + "\n";
     });
@@ -201,7 +253,17 @@ class Iteration {
     });
   }
 
+  void add_curves(Json& train) const {
+    const std::vector<LoggedRow> rows = read_metrics_log(trained_folder() + "/metrics.jsonl");
+    for (const char* name : {"loss", "logps/chosen", "logps/rejected", "rewards/margins"}) {
+      const Curve curve = curve_of(rows, name);
+      if (curve.values.empty()) continue;
+      train[name] = {{"first", curve.values.front()}, {"last", curve.values.back()}};
+    }
+  }
+
   RunContext& run_;
+  const RunConfig config_;
   Group& world_;
   Metrics& metrics_;
   std::string tokenizer_path_;
@@ -235,21 +297,20 @@ void self_reward_defaults(RunConfig& config) {
 
 int train_on_own_answers(RunContext run) {
   const RunConfig& config = run.config;
-  if (config.has_lora || config.model.from_scratch) {
-    throw std::invalid_argument(
-        "recipe self_reward trains all weights of a trained model, each iteration's the next one's "
-        "start: "
-        "leave lora and model.from_scratch out");
-  }
+  check_self_reward(config);
   Metrics metrics(run.world->rank() == 0 ? config.output_dir : "", run.console);
   const std::string tokenizer_path = tokenizer_folder(config.model);
   const Tokenizer tokenizer(tokenizer_path);
   const ChatFormat format(tokenizer, config.data.chat_template);
   const JsonLines all = all_prompts(config.data.train);
+  // A fault of it is told now, not behind the first iteration's training.
+  if (!config.self_reward.judge_eval.empty()) read_rankings(config.self_reward.judge_eval);
   std::string model = config.model.model_name_or_path;
+  std::string previous = config.self_reward.previous_name_or_path;
+  if (!previous.empty()) previous = resolve_model_folder(previous);
   for (int64_t i = 0; i < config.self_reward.iterations; ++i) {
-    Iteration iteration(run, tokenizer, format, tokenizer_path, metrics, i, model);
-    model = iteration.go(all);
+    Iteration iteration(run, tokenizer, format, tokenizer_path, metrics, i, model, previous);
+    previous = std::exchange(model, iteration.go(all));
     if (model.empty()) return 75;
   }
   together(*run.world, [&] {

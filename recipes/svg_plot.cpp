@@ -48,6 +48,23 @@ std::string axes(const Scale& x, const Scale& y) {
   return out;
 }
 
+const char* colour_of(size_t place) { return kColours[place % kColours.size()]; }
+
+std::string legend(size_t place, const std::string& name) {
+  return fmt::format("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\" fill=\"{}\">{}</text>\n",
+                     kWidth - kRight, kTop + 14 * static_cast<double>(place), colour_of(place),
+                     xml_escaped(name));
+}
+
+std::string head(const std::string& title) {
+  return fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
+      "height=\"{1}\" font-family=\"sans-serif\" font-size=\"12\">\n"
+      "<rect width=\"{0}\" height=\"{1}\" fill=\"#fff\"/>\n"
+      "<text x=\"{2}\" y=\"18\" font-weight=\"bold\">{3}</text>\n",
+      kWidth, kHeight, kLeft, xml_escaped(title));
+}
+
 std::string path_of(const Curve& curve, const Scale& x, const Scale& y) {
   std::string path;
   bool drawing = false;
@@ -85,6 +102,33 @@ std::string xml_escaped(const std::string& text) {
   return safe;
 }
 
+std::string svg_histogram(const std::string& title, double low, double width,
+                          const std::vector<BarSeries>& series) {
+  Scale x{.from = kLeft, .to = kWidth - kRight}, y{.from = kHeight - kBottom, .to = kTop};
+  const size_t bins = series.empty() ? 0 : series[0].counts.size();
+  x.take(low);
+  x.take(low + width * static_cast<double>(bins));
+  y.take(0);
+  for (const BarSeries& each : series) {
+    for (const double count : each.counts) y.take(count);
+  }
+  x.close();
+  y.close();
+  std::string out = head(title) + axes(x, y);
+  for (size_t s = 0; s < series.size(); ++s) {
+    out += legend(s, series[s].name);
+    const double share = width / static_cast<double>(series.size());
+    for (size_t i = 0; i < bins; ++i) {
+      const double from = low + width * static_cast<double>(i) + share * static_cast<double>(s);
+      const double top = y.at(series[s].counts[i]);
+      out += fmt::format(
+          "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\"/>\n",
+          x.at(from), top, x.at(from + share) - x.at(from), y.at(0) - top, colour_of(s));
+    }
+  }
+  return out + "</svg>\n";
+}
+
 std::string svg_plot(const std::string& title, const std::vector<NamedCurve>& curves) {
   Scale x{.from = kLeft, .to = kWidth - kRight}, y{.from = kHeight - kBottom, .to = kTop};
   for (const NamedCurve& named : curves) {
@@ -93,22 +137,13 @@ std::string svg_plot(const std::string& title, const std::vector<NamedCurve>& cu
   }
   x.close();
   y.close();
-  std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
-      "height=\"{1}\" font-family=\"sans-serif\" font-size=\"12\">\n"
-      "<rect width=\"{0}\" height=\"{1}\" fill=\"#fff\"/>\n"
-      "<text x=\"{2}\" y=\"18\" font-weight=\"bold\">{3}</text>\n",
-      kWidth, kHeight, kLeft, xml_escaped(title));
-  out += axes(x, y);
+  std::string out = head(title) + axes(x, y);
   for (size_t i = 0; i < curves.size(); ++i) {
-    const char* colour = kColours[i % kColours.size()];
     out += fmt::format(
         "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\" "
         "stroke-linecap=\"round\"/>\n",
-        path_of(curves[i].curve, x, y), colour);
-    out += fmt::format("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\" fill=\"{}\">{}</text>\n",
-                       kWidth - kRight, kTop + 14 * static_cast<double>(i), colour,
-                       xml_escaped(curves[i].name));
+        path_of(curves[i].curve, x, y), colour_of(i));
+    out += legend(i, curves[i].name);
   }
   return out + "</svg>\n";
 }

@@ -50,7 +50,7 @@ TEST_F(Program, SaysItsVersionAndHelp) {
   EXPECT_THAT(run_lathe("--version").output, HasSubstr("lathe 0."));
   const ProgramResult help = run_lathe("--help");
   EXPECT_EQ(help.code, 0);
-  for (const char* verb : {"train", "curate", "prepare", "capture", "generate", "chat", "score", "eval", "tokenize", "render", "tokenizer", "inspect", "export", "validate", "prove", "report", "preflight", "postmortem", "plan", "ls", "cp", "env", "schema"}) {
+  for (const char* verb : {"train", "curate", "prepare", "capture", "synthesize", "generate", "chat", "score", "eval", "tokenize", "render", "tokenizer", "inspect", "export", "validate", "prove", "report", "preflight", "postmortem", "plan", "ls", "cp", "env", "schema"}) {
     EXPECT_THAT(help.output, HasSubstr(verb));
     EXPECT_EQ(run_lathe(std::string(verb) + " --help").code, 0) << verb;
   }
@@ -183,6 +183,8 @@ TEST_F(Program, ValidatesWithoutTraining) {
   EXPECT_FALSE(fs::exists(folder_ + "/run"));
   fs::remove(folder_ + "/train.jsonl");
   EXPECT_EQ(run_lathe("validate " + small_config()).code, 65);
+  EXPECT_EQ(run_lathe("validate --config-only " + small_config()).code, 0);
+  EXPECT_EQ(run_lathe("validate --config-only " + write_config("recipe: sft\n")).code, 64);
 }
 
 TEST(Signals, AMappedFileThatVanishesIsAnIoError) {

@@ -69,6 +69,15 @@ TEST(SvgPlot, IsWellFormedWhateverItShows) {
   }
 }
 
+TEST(SvgPlot, BarsOfAHistogramStandBesideOneAnother) {
+  // Two bins of 3 over 2 to 8, 630 pixels from 70 on: a bar is a quarter of that.
+  const std::string svg = svg_histogram("a < b", 2, 3, {{"chosen", {1, 0}}, {"rejected", {0, 2}}});
+  expect_well_formed(svg);
+  EXPECT_THAT(svg, HasSubstr("<rect x=\"70.0\" y=\"147.0\" width=\"157.5\" height=\"113.0\""));
+  EXPECT_THAT(svg, HasSubstr("<rect x=\"542.5\" y=\"34.0\" width=\"157.5\" height=\"226.0\""));
+  expect_well_formed(svg_histogram("none", 0, 1, {}));
+}
+
 TEST(Report, ShowsTheNumbersOfTheMetrics) {
   const TempFolder folder;
   const RunSummary summary = summarize(read_run_view(write_run(folder, "a", "0.1")));

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Self-rewarding with a verifier (IRPO), with and without the NLL term, three seeds: a table of exact match on held-out
+# questions and of the chosen answers' log-probability, mean and spread (sample standard deviation) over the seeds.
+#   ./configs/experiments/self_reward_irpo.sh [OUTPUT_DIR] [key=value ...]
+# key=value go to the self_reward runs. SEEDS="1 2 3" and START_STEPS=200 may be given in the environment: each start model is
+# the quickstart's, stopped early, at 20 to 60 % exact match. What is finished is taken up when it is started again.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+out=runs/self_reward_irpo
+if [ $# -gt 0 ] && [[ $1 != *=* ]]; then
+  out=$1
+  shift
+fi
+read -ra seeds <<<"${SEEDS:-1 2 3}"
+start_steps=${START_STEPS:-200}
+
+for seed in "${seeds[@]}"; do
+  start=$out/start-$seed
+  if [ ! -e "$start/model.safetensors" ]; then
+    ./launch/lathe train configs/quickstart.yaml seed="$seed" train.max_steps="$start_steps" output_dir="$start"
+  fi
+  for variant in nll no_nll; do
+    alpha=1.0
+    [ "$variant" = nll ] || alpha=0.0
+    ./launch/lathe train configs/experiments/self_reward_irpo.yaml seed="$seed" output_dir="$out/$variant-$seed" \
+      model_name_or_path="$start" data.train="$start/timetable/train.jsonl" \
+      data.exact_match="$start/timetable/held_out.jsonl" rpo_alpha="$alpha" "$@"
+  done
+done
+
+# A number of a report, which has one key a line.
+number() { sed -n "s/^  \"$2\": \(-\{0,1\}[0-9.eE+-]*\),\{0,1\}$/\1/p" "$1" | head -n 1; }
+
+# variant, seed, M0, M1, M2, chosen answers' log-probability before and after each iteration
+rows() {
+  local variant seed report
+  for variant in nll no_nll; do
+    for seed in "${seeds[@]}"; do
+      report=$out/$variant-$seed/iteration
+      printf '%s %s' "$variant" "$seed"
+      printf ' %s' "$(number "$report-0/report.json" exact_match_before)" "$(number "$report-0/report.json" exact_match_after)" \
+        "$(number "$report-1/report.json" exact_match_after)"
+      for iteration in 0 1; do
+        printf ' %s' "$(number "$report-$iteration/report.json" logps_chosen_before)" \
+          "$(number "$report-$iteration/report.json" logps_chosen_after)"
+      done
+      printf '\n'
+    done
+  done
+}
+
+rows | tee "$out/rows.txt" | awk '
+  NF != 9 { print "a report lacks a number: " $0; bad = 1; next }
+  {
+    n[$1]++
+    for (i = 3; i <= 9; i++) { sum[$1, i] += $i; squares[$1, i] += $i * $i }
+    rises[$1] += $3 < $4 && $4 < $5
+    keeps[$1] += $7 >= $6 && $9 >= $8
+  }
+  function cell(v, i,   mean, spread) {
+    mean = sum[v, i] / n[v]
+    spread = n[v] > 1 ? (squares[v, i] - n[v] * mean * mean) / (n[v] - 1) : 0
+    return sprintf("%8.2f +- %5.2f", mean, sqrt(spread > 0 ? spread : 0))
+  }
+  END {
+    if (bad) exit 1
+    print "exact match on held-out questions, %; log-probability of chosen answers, before -> after training (" n["nll"] " seeds)"
+    printf "%-8s %17s %17s %17s %38s %38s\n", "", "M0", "M1", "M2", "chosen, iteration 0", "chosen, iteration 1"
+    split("nll no_nll", variants, " ")
+    for (k = 1; k <= 2; k++) {
+      v = variants[k]
+      printf "%-8s %s %s %s   %s -> %s   %s -> %s\n", v, cell(v, 3), cell(v, 4), cell(v, 5), cell(v, 6), cell(v, 7), cell(v, 8), cell(v, 9)
+    }
+    for (k = 1; k <= 2; k++) {
+      v = variants[k]
+      printf "%s: M0 < M1 < M2 in %d of %d seeds; chosen log-probability not falling in %d of %d\n", v, rises[v], n[v], keeps[v], n[v]
+    }
+  }' | tee "$out/table.txt"
