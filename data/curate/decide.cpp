@@ -238,6 +238,7 @@ Decisions decide_all(const CurateOptions& options, const Rules& rules,
           for (size_t k = static_cast<size_t>(options.most_same_answers); k < members.size(); ++k) {
             decisions.reasons[members[k]] = rules.same_answer();
             decisions.survivor[members[k]] = members[0];
+            decisions.values[members[k]] = static_cast<double>(k + 1);
           }
         });
   }

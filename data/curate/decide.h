@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "data/curate/curate.h"
@@ -65,6 +66,8 @@ using ForEachBlock = std::function<void(const std::function<void(size_t, const S
 struct Decisions {
   std::vector<uint16_t> reasons;   // by number of the document
   std::vector<uint32_t> survivor;  // of its duplicates; of others itself
+  // What was held against a threshold, of documents that were dropped by comparison with others.
+  std::unordered_map<uint32_t, double> values;
   std::vector<size_t> first;       // number of the first document of each block
   // Of the filter that found repeated paragraphs; bytes 0: there was none.
   int64_t bloom_bytes = 0;

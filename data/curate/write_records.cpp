@@ -202,8 +202,10 @@ void RecordWriter::write_excluded(std::string& line, const RawBlock& raw, const 
   } else {
     const Rules::Verdict verdict =
         rules_.decide(raw.source, block.signals.data() + i * num_signals());
-    if (verdict.reason != kKept)
-      line += fmt::format("\"value\": {}, \"threshold\": {}, ", json_number(verdict.value),
+    const auto compared = decisions_.values.find(static_cast<uint32_t>(number));
+    if (verdict.reason != kKept || compared != decisions_.values.end())
+      line += fmt::format("\"value\": {}, \"threshold\": {}, ",
+                          json_number(verdict.reason != kKept ? verdict.value : compared->second),
                           json_number(reason.threshold));
     if (decisions_.survivor[number] != number)
       line += fmt::format("\"duplicate_of\": {}, ", decisions_.survivor[number]);
