@@ -86,6 +86,10 @@ CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& r
   options.repeated_paragraphs = d.repeated_paragraphs;
   options.paragraph_ngram = d.paragraph_ngram;
   options.bloom_bytes = d.bloom_mb << 20;
+  options.repeated_substrings = d.repeated_substrings;
+  options.cut_substrings = d.cut_substrings;
+  options.substring_bytes = d.substring_bytes;
+  options.suffix_array_bytes = d.suffix_array_mb << 20;
   options.quality = d.quality;
   options.dedup_bytes = d.memory_mb << 20;
   for (const auto& [name, text] : config.mix.shares)

@@ -56,6 +56,9 @@ struct DuplicatesConfig {
   double repeated_sentences = 0, repeated_paragraphs = 0;
   int64_t ngram = 5, bands = 14, rows = 8, most_same_answers = 0, memory_mb = 256;
   int64_t paragraph_ngram = 13, bloom_mb = 256;
+  double repeated_substrings = 0;
+  bool cut_substrings = false;
+  int64_t substring_bytes = 200, suffix_array_mb = 256;
 };
 
 template <class V>
@@ -81,6 +84,18 @@ void fields(V& v, DuplicatesConfig& c) {
     between(1, 1024));
   v("bloom_mb", c.bloom_mb,
     "most memory of that filter; the report says how often it errs", at_least(1));
+  v("repeated_substrings", c.repeated_substrings,
+    "drop documents of whose bytes this share stands, in substrings of at least substring_bytes, in "
+    "better ones or before; by suffix arrays; 0: none",
+    between(0.0, 1.0));
+  v("cut_substrings", c.cut_substrings,
+    "cut such substrings out of plain texts that stay; one of which nothing is left is dropped");
+  v("substring_bytes", c.substring_bytes,
+    "the shortest substring that counts; 200 bytes are about 50 tokens of English", at_least(1));
+  v("suffix_array_mb", c.suffix_array_mb,
+    "memory of a suffix array: a tenth of it is the text that is compared at once; on to the next "
+    "goes only what was found repeated",
+    between(1, 16384));
   v("quality", c.quality,
     "signal that says which duplicate survives within a tier: the one with more of it");
   v("memory_mb", c.memory_mb, "hashes that are sorted at once; more are done in turns",

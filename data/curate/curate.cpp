@@ -59,16 +59,22 @@ void check(const CurateOptions& options) {
       throw std::invalid_argument("curate: two sources are called " + source.name +
                                   "; give them names");
   }
-  for (const double share : {options.repeated_sentences, options.repeated_paragraphs}) {
+  for (const double share :
+       {options.repeated_sentences, options.repeated_paragraphs, options.repeated_substrings}) {
     if (!(share >= 0 && share <= 1))
       throw std::invalid_argument(
-          fmt::format("curate: repeated_sentences and repeated_paragraphs are shares; found {}, "
-                      "expected 0 to 1",
+          fmt::format("curate: repeated_sentences, repeated_paragraphs and repeated_substrings are "
+                      "shares; found {}, expected 0 to 1",
                       share));
   }
+  if (options.substring_bytes < 1 || options.suffix_array_bytes > int64_t{16} << 30)
+    throw std::invalid_argument(
+        fmt::format("curate: substring_bytes is {} and suffix_array_bytes {}; expected at least 1, "
+                    "and at most 16 GiB",
+                    options.substring_bytes, options.suffix_array_bytes));
   if (options.paragraph_ngram < 1)
-    throw std::invalid_argument(fmt::format(
-        "curate: paragraph_ngram is {}, expected at least 1", options.paragraph_ngram));
+    throw std::invalid_argument(
+        fmt::format("curate: paragraph_ngram is {}, expected at least 1", options.paragraph_ngram));
   std::vector<MixtureSource> planned;
   for (const CurateSource& source : options.sources)
     planned.push_back({.name = source.name, .tier = source.tier, .words = 1});
@@ -93,16 +99,16 @@ json file_hashes(const std::vector<std::string>& files) {
 }
 
 CurateKeys make_keys(const CurateOptions& o) {
-  json signals = {{"format", 1},
-                  {"block", o.block_bytes},
-                  {"near", o.near},
-                  {"spans",
-                   {o.repeated_sentences > 0, o.repeated_paragraphs > 0 ? o.paragraph_ngram : 0}},
-                  {"languages", o.languages},
-                  {"minhash",
-                   {static_cast<int>(o.minhash.kind), o.minhash.ngram, o.minhash.bands,
-                    o.minhash.rows, o.minhash.seed}},
-                  {"contamination", {o.contamination.document_ngram, o.contamination.item_ngram}}};
+  json signals = {
+      {"format", 1},
+      {"block", o.block_bytes},
+      {"near", o.near},
+      {"spans", {o.repeated_sentences > 0, o.repeated_paragraphs > 0 ? o.paragraph_ngram : 0}},
+      {"languages", o.languages},
+      {"minhash",
+       {static_cast<int>(o.minhash.kind), o.minhash.ngram, o.minhash.bands, o.minhash.rows,
+        o.minhash.seed}},
+      {"contamination", {o.contamination.document_ngram, o.contamination.item_ngram}}};
   for (const Filter& filter : filter_table())
     signals["filters"].push_back({filter.name, filter.version});
   signals["domains"] = std::set<std::string>(o.urls.domains.begin(), o.urls.domains.end());
@@ -127,6 +133,10 @@ CurateKeys make_keys(const CurateOptions& o) {
                     o.repeated_sentences,
                     o.repeated_paragraphs,
                     o.bloom_bytes,
+                    o.repeated_substrings,
+                    o.cut_substrings,
+                    o.substring_bytes,
+                    o.suffix_array_bytes,
                     o.quality,
                     static_cast<int>(o.pii),
                     static_cast<int>(o.rewrite)};
@@ -179,7 +189,7 @@ class Curation {
 
   CurateResult run() {
     measure();
-    const Decisions decisions = decide_all(options_, rules_, for_each());
+    const Decisions decisions = decide_all(options_, rules_, for_each(), for_each_text());
     write(decisions);
     return report(decisions);
   }
@@ -201,6 +211,36 @@ class Curation {
     if (read_signal_block(block_path(b), keys_.signals, block)) return;
     throw std::runtime_error(block_path(b) +
                              ": was damaged since it was written; run the command again");
+  }
+
+  // The records that a block was measured of.
+  RawBlock read_again(BlockReader& reader, const SignalBlock& block) const {
+    std::optional<RawBlock> raw = reader.next();
+    if (raw && raw->records.size() == block.size() && raw->end.offset == block.end.offset)
+      return std::move(*raw);
+    throw std::runtime_error(options_.sources[block.source].files[block.file] +
+                             ": changed while it was read; run the command again");
+  }
+
+  ForEachText for_each_text() {
+    return [this](Tier tier, const auto& wanted, const auto& f) {
+      BlockReader reader(options_);
+      SignalBlock block;
+      size_t document = 0;
+      for (size_t b = 0; b < num_blocks_; document += block.size(), ++b) {
+        load(b, block);
+        if (options_.sources[block.source].tier != tier) {
+          reader.pass(block);
+          continue;
+        }
+        const RawBlock raw = read_again(reader, block);
+        const std::vector<std::string> texts =
+            texts_of(raw, options_.threads, [&](size_t i) { return wanted(document + i); });
+        for (size_t i = 0; i < block.size(); ++i) {
+          if (wanted(document + i)) f(document + i, texts[i], raw.shape == Shape::kText);
+        }
+      }
+    };
   }
 
   int64_t total_bytes() const {
@@ -264,11 +304,7 @@ class Curation {
         reader.pass(block);
         continue;
       }
-      const std::optional<RawBlock> raw = reader.next();
-      if (!raw || raw->records.size() != block.size() || raw->end.offset != block.end.offset)
-        throw std::runtime_error(options_.sources[block.source].files[block.file] +
-                                 ": changed while it was read; run the command again");
-      const BlockLines lines = writer.write(b, *raw, block, measurers_);
+      const BlockLines lines = writer.write(b, read_again(reader, block), block, measurers_);
       write_part(part("kept"), lines.kept, false);
       write_part(part("excluded"), lines.excluded, true);
       if (progress_)

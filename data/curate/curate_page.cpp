@@ -90,9 +90,9 @@ std::string mixture(const CurateReport& report) {
   std::string out =
       "<h2>Mixture</h2><table><tr><th>source<th>words kept<th>taken per epoch<th>share</tr>";
   for (const MixtureSource& source : report.mixture)
-    out += fmt::format("<tr><td>{}<td>{:.0f}<td>{:.3g}<td>{}</tr>", escaped(source.name),
-                       source.words, source.weight,
-                       bar(source.share, fmt::format("{:.1f} %", 100 * source.share)));
+    out +=
+        fmt::format("<tr><td>{}<td>{:.0f}<td>{:.3g}<td>{}</tr>", escaped(source.name), source.words,
+                    source.weight, bar(source.share, fmt::format("{:.1f} %", 100 * source.share)));
   return out + "</table>";
 }
 
@@ -131,6 +131,11 @@ std::string report_page(const CurateReport& report) {
         "<p>Repeated paragraphs: a Bloom filter of {} bytes, which takes a new n-gram for an old "
         "one with at most {:.2g}.</p>",
         report.bloom_bytes, report.bloom_false_positives);
+  if (report.cut_documents > 0)
+    page += fmt::format(
+        "<p>Repeated substrings: {} bytes were cut out of {} kept documents. Bytes and words above "
+        "are those before.</p>",
+        report.cut_bytes, report.cut_documents);
   if (report.evaluation_items > 0) {
     page += fmt::format(
         "<h2>Contamination</h2><p>{} evaluation items, {} of them too short for document "

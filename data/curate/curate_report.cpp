@@ -200,6 +200,10 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
   for (const CurateSource& source : options.sources)
     kept.push_back({.name = source.name, .tier = source.tier, .words = source_words[source.name]});
   report.mixture = plan_mixture(options.mixture, std::move(kept));
+  for (size_t c = 0; c < decisions.cuts.size(); ++c) {
+    report.cut_documents += c == 0 || decisions.cuts[c].document != decisions.cuts[c - 1].document;
+    report.cut_bytes += decisions.cuts[c].end - decisions.cuts[c].begin;
+  }
   report.bloom_bytes = decisions.bloom_bytes;
   report.bloom_false_positives = decisions.bloom_false_positives;
   for (const auto& [task, count] : tasks) report.contaminated.push_back({task, count});
@@ -246,6 +250,7 @@ std::string report_json(const CurateReport& r) {
   if (r.bloom_bytes > 0)
     object["bloom_filter"] = {{"bytes", r.bloom_bytes},
                               {"false_positive_rate", r.bloom_false_positives}};
+  if (r.cut_documents > 0) object["cut"] = {{"documents", r.cut_documents}, {"bytes", r.cut_bytes}};
   object["languages"] = r.languages;
   object["tiers"] = r.tiers;
   object["pii"] = r.pii;

@@ -48,6 +48,7 @@ struct CurateReport {
   std::vector<MixtureSource> mixture;
   int64_t bloom_bytes = 0;
   double bloom_false_positives = 0;
+  int64_t cut_documents = 0, cut_bytes = 0;  // of what is kept
   int64_t evaluation_items = 0, items_too_short = 0;
 };
 

@@ -221,6 +221,20 @@ void share_work(size_t threads, size_t count, const std::function<void(size_t, s
   if (failure) std::rethrow_exception(failure);
 }
 
+std::vector<std::string> texts_of(const RawBlock& raw, int threads,
+                                  const std::function<bool(size_t)>& wanted) {
+  std::vector<std::string> texts(raw.records.size());
+  share_work(static_cast<size_t>(std::max(threads, 1)), texts.size(),
+             [&](size_t thread, size_t i) {
+               if (!wanted(i)) return;
+               const Record record =
+                   raw.parsers[thread]->parse(raw.text(i), raw.records[i].line, raw.shape);
+               texts[i] = document_of(record).text;
+             },
+             {});
+  return texts;
+}
+
 SignalBlock measure_block(const RawBlock& raw, const CurateOptions& options,
                           std::vector<std::unique_ptr<Measurer>>& measurers,
                           const std::function<void()>& aside) {
