@@ -82,10 +82,11 @@ void fields(V& v, DuplicatesConfig& c) {
     "the same for n-grams of paragraphs, by a Bloom filter; 0: not looked for", between(0.0, 1.0));
   v("paragraph_ngram", c.paragraph_ngram, "words of such an n-gram; shorter paragraphs have none",
     between(1, 1024));
-  v("bloom_mb", c.bloom_mb,
-    "most memory of that filter; the report says how often it errs", at_least(1));
+  v("bloom_mb", c.bloom_mb, "most memory of that filter; the report says how often it errs",
+    at_least(1));
   v("repeated_substrings", c.repeated_substrings,
-    "drop documents of whose bytes this share stands, in substrings of at least substring_bytes, in "
+    "drop documents of whose bytes this share stands, in substrings of at least substring_bytes, "
+    "in "
     "better ones or before; by suffix arrays; 0: none",
     between(0.0, 1.0));
   v("cut_substrings", c.cut_substrings,
@@ -113,9 +114,22 @@ void fields(V& v, UrlConfig& c) {
   v("soft_words", c.soft_words, "file with words of which two are needed");
 }
 
+struct MixStageConfig {
+  double start = 0;
+  TextMap shares;
+};
+
+template <class V>
+void fields(V& v, MixStageConfig& c) {
+  v("start", c.start,
+    "where the stage begins: below 1 a share of all steps of training, else a step", above(0));
+  v("shares", c.shares, "as mix.shares, from there on; 0 leaves a source or tier out");
+}
+
 struct MixConfig {
   TextMap shares, most_words;
   double most_repeats = 4;
+  std::vector<MixStageConfig> stages;
 };
 
 template <class V>
@@ -125,6 +139,10 @@ void fields(V& v, MixConfig& c) {
     "others by their words");
   v("most_words", c.most_words, "most words of a source per epoch: {web: 1e9}");
   v("most_repeats", c.most_repeats, "most times a document is taken per epoch", above(0));
+  v("stages", c.stages,
+    "a curriculum, behind mix.shares: [{start: 0.8, shares: {gold: 0.9, web: 0.1}}]; general data "
+    "that keep a "
+    "share are replayed against forgetting");
 }
 
 struct CurateConfig {

@@ -127,6 +127,8 @@ CurateKeys make_keys(const CurateOptions& o) {
   output["drop"] = o.drop;
   output["thresholds"] = o.thresholds;
   output["mixture"] = {o.mixture.shares, o.mixture.most_words, o.mixture.most_repeats};
+  for (const MixtureStage& stage : o.mixture.stages)
+    output["mixture"].push_back({stage.start, stage.shares});
   output["rest"] = {o.exact,
                     o.near,
                     o.most_same_answers,
@@ -349,7 +351,7 @@ class Curation {
                                       contamination_ ? &*contamination_ : nullptr);
     report.examples = examples_.all();
     report.key = keys_.output;
-    replace_file(folder_ + "/mixture.json", mixture_json(report.mixture));
+    replace_file(folder_ + "/mixture.json", mixture_json(options_.mixture, report.mixture));
     replace_file(folder_ + "/report.html", report_page(report));
     replace_file(folder_ + "/report.json", report_json(report));
     return report.result;

@@ -86,14 +86,23 @@ std::string histogram(const CurateReport::Histogram& h) {
                    kHeight + 13, h.low, kWidth, h.high);
 }
 
+// A table for each stage of training, or one where there are none.
 std::string mixture(const CurateReport& report) {
-  std::string out =
-      "<h2>Mixture</h2><table><tr><th>source<th>words kept<th>taken per epoch<th>share</tr>";
-  for (const MixtureSource& source : report.mixture)
-    out +=
-        fmt::format("<tr><td>{}<td>{:.0f}<td>{:.3g}<td>{}</tr>", escaped(source.name), source.words,
-                    source.weight, bar(source.share, fmt::format("{:.1f} %", 100 * source.share)));
-  return out + "</table>";
+  std::string out = "<h2>Mixture</h2>";
+  for (size_t stage = 0; stage < std::max<size_t>(report.stage_starts.size(), 1); ++stage) {
+    if (!report.stage_starts.empty())
+      out += fmt::format("<p>From {:g} on ({}):</p>", report.stage_starts[stage],
+                         report.stage_starts[stage] < 1 ? "a share of all steps" : "a step");
+    out += "<table><tr><th>source<th>words kept<th>taken per epoch<th>share</tr>";
+    for (const MixtureSource& source : report.mixture) {
+      const double weight = source.weights.empty() ? source.weight : source.weights[stage];
+      const double share = source.shares.empty() ? source.share : source.shares[stage];
+      out += fmt::format("<tr><td>{}<td>{:.0f}<td>{:.3g}<td>{}</tr>", escaped(source.name),
+                         source.words, weight, bar(share, fmt::format("{:.1f} %", 100 * share)));
+    }
+    out += "</table>";
+  }
+  return out;
 }
 
 std::string counts(const char* title, const std::map<std::string, int64_t>& values) {

@@ -200,6 +200,9 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
   for (const CurateSource& source : options.sources)
     kept.push_back({.name = source.name, .tier = source.tier, .words = source_words[source.name]});
   report.mixture = plan_mixture(options.mixture, std::move(kept));
+  if (!options.mixture.stages.empty()) report.stage_starts.push_back(0);
+  for (const MixtureStage& stage : options.mixture.stages)
+    report.stage_starts.push_back(stage.start);
   for (size_t c = 0; c < decisions.cuts.size(); ++c) {
     report.cut_documents += c == 0 || decisions.cuts[c].document != decisions.cuts[c - 1].document;
     report.cut_bytes += decisions.cuts[c].end - decisions.cuts[c].begin;

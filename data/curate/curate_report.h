@@ -46,6 +46,7 @@ struct CurateReport {
   std::vector<std::pair<int64_t, int64_t>> clusters;  // size of a set of duplicates, how many sets
   std::map<std::string, int64_t> languages, tiers, pii, sources;
   std::vector<MixtureSource> mixture;
+  std::vector<double> stage_starts;  // of the mixture; none: it stays the same
   int64_t bloom_bytes = 0;
   double bloom_false_positives = 0;
   int64_t cut_documents = 0, cut_bytes = 0;  // of what is kept
