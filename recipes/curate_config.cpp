@@ -94,6 +94,7 @@ CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& r
   for (const MixStageConfig& stage : config.mix.stages)
     options.mixture.stages.push_back({stage.start, numbers_of(stage.shares, "mix.stages")});
   options.mixture.most_repeats = config.mix.most_repeats;
+  options.tokenizer = config.tokenizer;
   options.pii = config.pii == "mask" ? PiiAction::kMask : PiiAction::kTag;
   options.rewrite = config.rewrite == "c4"     ? TextRewrite::kC4
                     : config.rewrite == "dclm" ? TextRewrite::kDclm

@@ -155,7 +155,7 @@ struct CurateConfig {
   std::vector<std::string> languages;
   std::vector<EvaluationConfig> evaluations;
   int64_t ngram = 13, item_ngram = 8;
-  std::string pii = "tag", rewrite = "none";
+  std::string tokenizer, pii = "tag", rewrite = "none";
   DuplicatesConfig duplicates;
   UrlConfig url;
   MixConfig mix;
@@ -179,6 +179,8 @@ void fields(V& v, CurateConfig& c) {
   v("ngram", c.ngram, "words in a row that make a document contaminated", at_least(1));
   v("item_ngram", c.item_ngram,
     "words in a row that count as covered of an item, for records of instructions", at_least(1));
+  v("tokenizer", c.tokenizer,
+    "folder or tokenizer.json whose tokens the report counts, by stage and as lengths; empty: it counts words");
   v("pii", c.pii,
     "personal data in what is kept: count it in the record, or mask it; to drop, use the filter "
     "pii",

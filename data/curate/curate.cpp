@@ -8,25 +8,23 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <stdexcept>
 
-#include "data/corpus/shapes.h"
+#include "data/curate/curate_keys.h"
 #include "data/curate/curate_report.h"
 #include "data/curate/decide.h"
 #include "data/curate/language.h"
 #include "data/curate/measure_block.h"
 #include "data/curate/write_records.h"
 #include "data/shards/file.h"
-#include "data/shards/hash.h"
+#include "data/tokenize/tokenizer.h"
 
 namespace lathe {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 // Only one process works in a folder; the lock ends with it.
 class FolderLock {
@@ -83,68 +81,6 @@ void check(const CurateOptions& options) {
   if (!options.languages.empty() && !can_guess_languages()) guess_language("");
 }
 
-// What decides the signals, and what decides the output.
-struct CurateKeys {
-  std::string signals, output;
-};
-
-json file_hashes(const std::vector<std::string>& files) {
-  json list = json::array();
-  for (const std::string& path : files) {
-    const ReadFile file(path);
-    list.push_back(
-        {fs::path(path).filename().string(), file.bytes(), hex16(file.hash(0, file.bytes()))});
-  }
-  return list;
-}
-
-CurateKeys make_keys(const CurateOptions& o) {
-  json signals = {
-      {"format", 1},
-      {"block", o.block_bytes},
-      {"near", o.near},
-      {"spans", {o.repeated_sentences > 0, o.repeated_paragraphs > 0 ? o.paragraph_ngram : 0}},
-      {"languages", o.languages},
-      {"minhash",
-       {static_cast<int>(o.minhash.kind), o.minhash.ngram, o.minhash.bands, o.minhash.rows,
-        o.minhash.seed}},
-      {"contamination", {o.contamination.document_ngram, o.contamination.item_ngram}}};
-  for (const Filter& filter : filter_table())
-    signals["filters"].push_back({filter.name, filter.version});
-  signals["domains"] = std::set<std::string>(o.urls.domains.begin(), o.urls.domains.end());
-  signals["url_words"] = {o.urls.hard_words, o.urls.soft_words};
-  for (const EvaluationSource& e : o.evaluations)
-    signals["evaluations"].push_back({e.task, e.keys, file_hashes(e.files)});
-  json output;
-  for (const CurateSource& s : o.sources) {
-    signals["sources"].push_back(
-        {shape_name(s.reading.shape), s.reading.columns, s.reading.tags, file_hashes(s.files)});
-    output["sources"].push_back(
-        {s.name, static_cast<int>(s.tier), s.licence, s.generator, s.parents, s.filters});
-  }
-  const std::string signals_key = hex16(hash_bytes(signals.dump()));
-  output["signals"] = signals_key;
-  output["drop"] = o.drop;
-  output["thresholds"] = o.thresholds;
-  output["mixture"] = {o.mixture.shares, o.mixture.most_words, o.mixture.most_repeats};
-  for (const MixtureStage& stage : o.mixture.stages)
-    output["mixture"].push_back({stage.start, stage.shares});
-  output["rest"] = {o.exact,
-                    o.near,
-                    o.most_same_answers,
-                    o.repeated_sentences,
-                    o.repeated_paragraphs,
-                    o.bloom_bytes,
-                    o.repeated_substrings,
-                    o.cut_substrings,
-                    o.substring_bytes,
-                    o.suffix_array_bytes,
-                    o.quality,
-                    static_cast<int>(o.pii),
-                    static_cast<int>(o.rewrite)};
-  return {signals_key, hex16(hash_bytes(output.dump()))};
-}
-
 std::string read_all(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
@@ -165,13 +101,14 @@ void replace_folder(const std::string& from, const std::string& to) {
 class Curation {
  public:
   Curation(const CurateOptions& options, std::string folder, CurateKeys keys,
-           const CurateProgress& progress)
+           const Tokenizer* tokenizer, const CurateProgress& progress)
       : options_(options),
         folder_(std::move(folder)),
         keys_(std::move(keys)),
         progress_(progress),
         rules_(options) {
     resources_.urls = options.urls;
+    resources_.tokenizer = tokenizer;
     resources_.languages = options.languages;
     std::vector<EvaluationItem> items;
     for (const EvaluationSource& evaluation : options.evaluations) {
@@ -374,7 +311,9 @@ class Curation {
 CurateResult curate(const CurateOptions& options, const std::string& folder,
                     const CurateProgress& progress) {
   check(options);
-  const CurateKeys keys = make_keys(options);
+  std::optional<Tokenizer> tokenizer;
+  if (!options.tokenizer.empty()) tokenizer.emplace(options.tokenizer);
+  const CurateKeys keys = make_keys(options, tokenizer ? tokenizer->hash() : "");
   const FolderLock lock(folder);
   const std::string report = folder + "/report.json";
   if (fs::exists(report)) {
@@ -390,7 +329,7 @@ CurateResult curate(const CurateOptions& options, const std::string& folder,
     if (name.starts_with("writing-") && name != "writing-" + keys.output)
       fs::remove_all(entry.path());
   }
-  return Curation(options, folder, keys, progress).run();
+  return Curation(options, folder, keys, tokenizer ? &*tokenizer : nullptr, progress).run();
 }
 
 }  // namespace lathe

@@ -61,6 +61,7 @@ struct CurateOptions {
   int64_t substring_bytes = 200, suffix_array_bytes = 256 << 20;
   std::string quality = "words";  // the signal that decides between duplicates of one tier
   MixtureOptions mixture;
+  std::string tokenizer;  // folder or file; the report counts its tokens. Empty: it counts words
   PiiAction pii = PiiAction::kTag;
   TextRewrite rewrite = TextRewrite::kNone;
   int64_t block_bytes = 8 << 20;

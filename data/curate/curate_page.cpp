@@ -31,14 +31,16 @@ std::string bar(double share, const std::string& text) {
 }
 
 std::string funnel(const CurateReport& report) {
-  std::string out = "<h2>Funnel</h2><table><tr><th>behind<th>documents<th>bytes<th>words<th></tr>";
+  std::string out =
+      fmt::format("<h2>Funnel</h2><table><tr><th>behind<th>documents<th>bytes<th>{}<th></tr>",
+                  report.has_tokens ? "tokens" : "words");
   const double all = std::max<double>(1, static_cast<double>(report.result.read));
   for (const auto& stage : report.funnel) {
-    out +=
-        fmt::format("<tr><td>{}<td>{}<td>{}<td>{:.0f}<td>{}</tr>", escaped(stage.name),
-                    stage.documents, stage.bytes, stage.words,
-                    bar(static_cast<double>(stage.documents) / all,
-                        fmt::format("{:.1f} %", 100 * static_cast<double>(stage.documents) / all)));
+    out += fmt::format(
+        "<tr><td>{}<td>{}<td>{}<td>{:.0f}<td>{}</tr>", escaped(stage.name), stage.documents,
+        stage.bytes, report.has_tokens ? static_cast<double>(stage.tokens) : stage.words,
+        bar(static_cast<double>(stage.documents) / all,
+            fmt::format("{:.1f} %", 100 * static_cast<double>(stage.documents) / all)));
   }
   return out + "</table>";
 }
@@ -157,7 +159,9 @@ std::string report_page(const CurateReport& report) {
   page += mixture(report);
   page += counts("Kept, by source", report.sources) + counts("Kept, by tier", report.tiers) +
           counts("Languages", report.languages) + counts("Personal data found", report.pii);
-  page += "<h2>Signals</h2><p>All readable documents; red: thresholds of the rules in use.</p>";
+  page +=
+      "<h2>Signals</h2><p>All readable documents (tokens: those that are kept); red: thresholds of "
+      "the rules in use.</p>";
   for (const auto& h : report.histograms) page += histogram(h);
   return page + "\n";
 }

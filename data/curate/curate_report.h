@@ -14,7 +14,7 @@ namespace lathe {
 struct CurateReport {
   struct Stage {  // of the funnel: what is left behind it
     std::string name;
-    int64_t documents = 0, bytes = 0;
+    int64_t documents = 0, bytes = 0, tokens = 0;
     double words = 0;
   };
   struct Dropped {
@@ -38,6 +38,7 @@ struct CurateReport {
 
   std::string key;  // of what made it
   CurateResult result;
+  bool has_tokens = false;  // a tokenizer counted them
   std::vector<Stage> funnel;
   std::vector<Dropped> dropped;
   std::vector<Histogram> histograms;

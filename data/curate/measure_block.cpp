@@ -11,6 +11,7 @@
 #include "data/curate/filter.h"
 #include "data/curate/spans.h"
 #include "data/shards/hash.h"
+#include "data/tokenize/tokenizer.h"
 
 namespace lathe {
 namespace {
@@ -80,6 +81,8 @@ struct Column {
     m.simple.make(document.text);
     measure_all(m.measured(document, block.findings[i]), block.signals.data() + i * num_signals());
     block.bytes[i] = static_cast<uint32_t>(document.text.size());
+    if (const Tokenizer* tokenizer = m.resources.tokenizer)
+      block.tokens[i] = static_cast<uint32_t>(tokenizer->encode(document.text, false).size());
     block.text_hashes[i] = hash_bytes(document.text);
     block.simple_hashes[i] = hash_bytes(m.simple.text());
     m.bands.clear();
@@ -247,6 +250,7 @@ SignalBlock measure_block(const RawBlock& raw, const CurateOptions& options,
   block.shape = raw.shape;
   block.lines.resize(count);
   block.bytes.resize(count);
+  block.tokens.resize(count);
   block.signals.resize(count * num_signals());
   block.text_hashes.resize(count);
   block.simple_hashes.resize(count);

@@ -29,6 +29,7 @@ struct SignalBlock {
 
   std::vector<uint32_t> lines;
   std::vector<uint32_t> bytes;                                      // of the text
+  std::vector<uint32_t> tokens;                                     // of the text; 0: not counted
   std::vector<double> signals;                                      // num_signals() per record
   std::vector<uint64_t> text_hashes, simple_hashes, answer_hashes;  // 0: none
   std::vector<uint64_t> bands;  // bands per record; 0: too short for n-grams
