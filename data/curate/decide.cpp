@@ -261,10 +261,10 @@ Decisions decide_all(const CurateOptions& options, const Rules& rules, const For
   return decisions;
 }
 
-std::span<const Cut> Decisions::cuts_of(size_t document) const {
+std::span<const TextCut> Decisions::cuts_of(size_t document) const {
   const auto [begin, end] =
-      std::equal_range(cuts.begin(), cuts.end(), Cut{static_cast<uint32_t>(document)},
-                       [](const Cut& a, const Cut& b) { return a.document < b.document; });
+      std::equal_range(cuts.begin(), cuts.end(), TextCut{static_cast<uint32_t>(document)},
+                       [](const TextCut& a, const TextCut& b) { return a.document < b.document; });
   return {begin, end};
 }
 

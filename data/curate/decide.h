@@ -73,20 +73,20 @@ using ForEachText = std::function<void(
     const std::function<void(size_t document, std::string_view text, bool plain)>&)>;
 
 // Bytes of a document's text that what is kept of it goes without.
-struct Cut {
+struct TextCut {
   uint32_t document = 0, begin = 0, end = 0;
-  bool operator==(const Cut&) const = default;
+  bool operator==(const TextCut&) const = default;
 };
 
 struct Decisions {
-  std::span<const Cut> cuts_of(size_t document) const;
+  std::span<const TextCut> cuts_of(size_t document) const;
 
   std::vector<uint16_t> reasons;   // by number of the document
   std::vector<uint32_t> survivor;  // of its duplicates; of others itself
   // What was held against a threshold, of documents that were dropped by comparison with others.
   std::unordered_map<uint32_t, double> values;
   std::vector<size_t> first;  // number of the first document of each block
-  std::vector<Cut> cuts;      // by document, then by place
+  std::vector<TextCut> cuts;  // by document, then by place
   // Of the filter that found repeated paragraphs; bytes 0: there was none.
   int64_t bloom_bytes = 0;
   double bloom_false_positives = 0;  // the share of new n-grams that it takes for old ones, at most

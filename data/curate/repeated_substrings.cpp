@@ -186,12 +186,12 @@ void drop_repeated_substrings(Decisions& decisions, const ForEachText& for_each_
         });
   }
   blocks.finish();
-  std::sort(decisions.cuts.begin(), decisions.cuts.end(), [](const Cut& a, const Cut& b) {
+  std::sort(decisions.cuts.begin(), decisions.cuts.end(), [](const TextCut& a, const TextCut& b) {
     return a.document != b.document ? a.document < b.document : a.begin < b.begin;
   });
 }
 
-std::string without_cuts(std::string_view text, std::span<const Cut> cuts) {
+std::string without_cuts(std::string_view text, std::span<const TextCut> cuts) {
   std::string out;
   for_each_rest(text, cuts, [&](std::string_view piece) {
     const bool joins = !out.empty() && !piece.empty() && strip_right(out).size() == out.size() &&

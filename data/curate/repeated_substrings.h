@@ -31,6 +31,6 @@ void drop_repeated_substrings(Decisions& decisions, const ForEachText& for_each_
                               const SubstringRule& rule);
 
 // The text without its cuts; a new line where two words would become one.
-std::string without_cuts(std::string_view text, std::span<const Cut> cuts);
+std::string without_cuts(std::string_view text, std::span<const TextCut> cuts);
 
 }  // namespace lathe

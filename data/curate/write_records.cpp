@@ -120,7 +120,7 @@ void RecordWriter::add_origin(std::string& line, const RawBlock& raw, const Sign
   if (kept) line += decided_by_[raw.source];
   if (const auto cuts = decisions_.cuts_of(number); !cuts.empty()) {
     line += ", \"cut\": [";
-    for (const Cut& cut : cuts)
+    for (const TextCut& cut : cuts)
       line += fmt::format("{}[{}, {}]", &cut == cuts.data() ? "" : ", ", cut.begin, cut.end);
     line += "]";
   }

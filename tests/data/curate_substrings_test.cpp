@@ -47,11 +47,11 @@ TEST(EqualWindows, AreThoseOfTheDefinitionForAnyNumberOfThreads) {
 }
 
 TEST(Substrings, WhatIsLeftKeepsItsWordsApart) {
-  const std::vector<Cut> cuts{{0, 3, 6}, {0, 8, 9}};
+  const std::vector<TextCut> cuts{{0, 3, 6}, {0, 8, 9}};
   EXPECT_EQ(without_cuts("abcXXXde\tf", cuts), "abc\nde\nf");
   EXPECT_EQ(without_cuts("ab XXXde\n f", cuts), "ab de f");
-  EXPECT_EQ(without_cuts("XXXabc", std::vector<Cut>{{0, 0, 3}}), "abc");
-  EXPECT_EQ(without_cuts("abcXXX", std::vector<Cut>{{0, 3, 6}}), "abc");
+  EXPECT_EQ(without_cuts("XXXabc", std::vector<TextCut>{{0, 0, 3}}), "abc");
+  EXPECT_EQ(without_cuts("abcXXX", std::vector<TextCut>{{0, 3, 6}}), "abc");
 }
 
 // Documents of one source, in memory, as the pass over blocks gives them.
@@ -80,7 +80,7 @@ const SubstringRule kCut{
 const SubstringRule kDrop{
     .reason = 9, .bytes = 50, .share = 0.5, .cut = false, .most_bytes = 1 << 20, .threads = 1};
 
-using Cuts = std::vector<Cut>;
+using Cuts = std::vector<TextCut>;
 
 TEST(Substrings, ThoseOfAtLeastSoManyBytesAreCutWhereTheyComeAgain) {
   std::mt19937_64 random(3);
