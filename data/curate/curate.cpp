@@ -13,6 +13,7 @@
 #include <stdexcept>
 
 #include "data/curate/curate_keys.h"
+#include "data/curate/curate_ranks.h"
 #include "data/curate/curate_report.h"
 #include "data/curate/decide.h"
 #include "data/curate/language.h"
@@ -101,10 +102,11 @@ void replace_folder(const std::string& from, const std::string& to) {
 class Curation {
  public:
   Curation(const CurateOptions& options, std::string folder, CurateKeys keys,
-           const Tokenizer* tokenizer, const CurateProgress& progress)
+           const Tokenizer* tokenizer, const CurateRanks& ranks, const CurateProgress& progress)
       : options_(options),
         folder_(std::move(folder)),
         keys_(std::move(keys)),
+        ranks_(ranks),
         progress_(progress),
         rules_(options) {
     resources_.urls = options.urls;
@@ -127,10 +129,19 @@ class Curation {
   }
 
   CurateResult run() {
-    measure();
-    const Decisions decisions = decide_all(options_, rules_, for_each(), for_each_text());
-    write(decisions);
-    return report(decisions);
+    ranks_.together([&] { measure(); });
+    std::optional<Decisions> decisions;
+    ranks_.together([&] {
+      decisions = decide_all(options_, rules_, for_each(), for_each_text());
+      write(*decisions);
+    });
+    CurateResult result;
+    ranks_.together([&] {
+      if (ranks_.rank != 0) return;
+      publish();
+      result = report(*decisions);
+    });
+    return result;
   }
 
  private:
@@ -202,6 +213,10 @@ class Curation {
     return before;
   }
 
+  bool is_mine(size_t block) const {
+    return block % static_cast<size_t>(ranks_.size) == static_cast<size_t>(ranks_.rank);
+  }
+
   void measure() {
     BlockReader reader(options_);
     SignalBlock block;
@@ -212,22 +227,30 @@ class Curation {
     while (raw) {
       std::optional<RawBlock> following;
       const bool failed = raw->failure != nullptr;
-      block = measure_block(*raw, options_, measurers_, [&] {
+      const auto read_on = [&] {
         if (!failed) following = reader.next();
-      });
+      };
+      const std::string path = block_path(num_blocks_);
+      if (is_mine(num_blocks_) && !read_signal_block(path, keys_.signals, block)) {
+        block = measure_block(*raw, options_, measurers_, read_on);
+        if (!failed) write_signal_block(path, keys_.signals, block);
+      } else {
+        read_on();
+      }
       if (failed) std::rethrow_exception(raw->failure);
-      write_signal_block(block_path(num_blocks_++), keys_.signals, block);
+      ++num_blocks_;
       if (progress_)
         progress_("measured", bytes_before(raw->source, raw->file) + raw->bytes_done, total);
       raw = std::move(following);
     }
     // Of an earlier call with more blocks.
-    for (size_t b = num_blocks_; fs::remove(block_path(b)); ++b) {
+    for (size_t b = num_blocks_; ranks_.rank == 0 && fs::remove(block_path(b)); ++b) {
     }
   }
 
+  std::string work_folder() const { return folder_ + "/writing-" + keys_.output; }
+
   void write(const Decisions& decisions) {
-    const std::string work = folder_ + "/writing-" + keys_.output;
     const RecordWriter writer(options_, rules_, decisions,
                               contamination_ ? &*contamination_ : nullptr);
     BlockReader reader(options_);
@@ -236,10 +259,10 @@ class Curation {
       load(b, block);
       const std::string& source = options_.sources[block.source].name;
       const auto part = [&](const char* kind) {
-        return fmt::format("{}/{}/{}/part-{:06}.jsonl", work, kind, source, b);
+        return fmt::format("{}/{}/{}/part-{:06}.jsonl", work_folder(), kind, source, b);
       };
       // The excluded part is written last: where it is, the block is done.
-      if (fs::exists(part("excluded"))) {
+      if (!is_mine(b) || fs::exists(part("excluded"))) {
         reader.pass(block);
         continue;
       }
@@ -249,10 +272,13 @@ class Curation {
       if (progress_)
         progress_("written", static_cast<int64_t>(b + 1), static_cast<int64_t>(num_blocks_));
     }
-    gather_examples(work + "/excluded");
-    replace_folder(work + "/kept", folder_ + "/kept");
-    replace_folder(work + "/excluded", folder_ + "/excluded");
-    fs::remove_all(work);
+  }
+
+  void publish() {
+    gather_examples(work_folder() + "/excluded");
+    replace_folder(work_folder() + "/kept", folder_ + "/kept");
+    replace_folder(work_folder() + "/excluded", folder_ + "/excluded");
+    fs::remove_all(work_folder());
   }
 
   static void write_part(const std::string& path, const std::string& lines, bool also_empty) {
@@ -297,6 +323,7 @@ class Curation {
   const CurateOptions& options_;
   std::string folder_;
   CurateKeys keys_;
+  const CurateRanks& ranks_;
   const CurateProgress& progress_;
   Rules rules_;
   Resources resources_;
@@ -306,30 +333,54 @@ class Curation {
   ExampleCollector examples_;
 };
 
-}  // namespace
-
-CurateResult curate(const CurateOptions& options, const std::string& folder,
-                    const CurateProgress& progress) {
-  check(options);
-  std::optional<Tokenizer> tokenizer;
-  if (!options.tokenizer.empty()) tokenizer.emplace(options.tokenizer);
-  const CurateKeys keys = make_keys(options, tokenizer ? tokenizer->hash() : "");
-  const FolderLock lock(folder);
+// What the folder's report says, if it was made by the same.
+std::optional<CurateResult> made_before(const std::string& folder, const CurateKeys& keys) {
   const std::string report = folder + "/report.json";
-  if (fs::exists(report)) {
-    if (std::optional<CurateResult> before = read_result(read_all(report), keys.output)) {
-      before->was_there = true;
-      return *before;
-    }
-    // Until the new one is written the folder has no report.
-    fs::remove(report);
-  }
+  if (!fs::exists(report)) return std::nullopt;
+  return read_result(read_all(report), keys.output);
+}
+
+// Until the new one is written the folder has no report.
+void clear(const std::string& folder, const CurateKeys& keys) {
+  fs::remove(folder + "/report.json");
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with("writing-") && name != "writing-" + keys.output)
       fs::remove_all(entry.path());
   }
-  return Curation(options, folder, keys, tokenizer ? &*tokenizer : nullptr, progress).run();
+}
+
+}  // namespace
+
+CurateResult curate_together(const CurateOptions& options, const std::string& folder,
+                             const CurateRanks& ranks, const CurateProgress& progress) {
+  std::optional<Tokenizer> tokenizer;
+  std::optional<CurateKeys> keys;
+  std::optional<FolderLock> lock;  // the first rank's
+  ranks.together([&] {
+    check(options);
+    if (!options.tokenizer.empty()) tokenizer.emplace(options.tokenizer);
+    keys = make_keys(options, tokenizer ? tokenizer->hash() : "");
+    if (ranks.rank != 0) return;
+    lock.emplace(folder);
+    if (!made_before(folder, *keys)) clear(folder, *keys);
+  });
+  std::optional<CurateResult> before = made_before(folder, *keys);
+  if (before) {
+    before->was_there = true;
+    return *before;
+  }
+  std::optional<Curation> curation;
+  ranks.together([&] {
+    curation.emplace(options, folder, *keys, tokenizer ? &*tokenizer : nullptr, ranks, progress);
+  });
+  const CurateResult result = curation->run();
+  return ranks.rank == 0 ? result : made_before(folder, *keys).value();
+}
+
+CurateResult curate(const CurateOptions& options, const std::string& folder,
+                    const CurateProgress& progress) {
+  return curate_together(options, folder, {}, progress);
 }
 
 }  // namespace lathe
