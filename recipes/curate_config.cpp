@@ -95,6 +95,7 @@ CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& r
     options.mixture.stages.push_back({stage.start, numbers_of(stage.shares, "mix.stages")});
   options.mixture.most_repeats = config.mix.most_repeats;
   options.tokenizer = config.tokenizer;
+  options.occupations = config.occupations;
   options.pii = config.pii == "mask" ? PiiAction::kMask : PiiAction::kTag;
   options.rewrite = config.rewrite == "c4"     ? TextRewrite::kC4
                     : config.rewrite == "dclm" ? TextRewrite::kDclm

@@ -155,7 +155,7 @@ struct CurateConfig {
   std::vector<std::string> languages;
   std::vector<EvaluationConfig> evaluations;
   int64_t ngram = 13, item_ngram = 8;
-  std::string tokenizer, pii = "tag", rewrite = "none";
+  std::string tokenizer, occupations, pii = "tag", rewrite = "none";
   DuplicatesConfig duplicates;
   UrlConfig url;
   MixConfig mix;
@@ -181,6 +181,9 @@ void fields(V& v, CurateConfig& c) {
     "words in a row that count as covered of an item, for records of instructions", at_least(1));
   v("tokenizer", c.tokenizer,
     "folder or tokenizer.json whose tokens the report counts, by stage and as lengths; empty: it counts words");
+  v("occupations", c.occupations,
+    "tab-separated occupations with the share of women (WinoGender's occupations-stats.tsv); the report holds against it how "
+    "often each stands in a sentence with words of women and of men; empty: not counted");
   v("pii", c.pii,
     "personal data in what is kept: count it in the record, or mask it; to drop, use the filter "
     "pii",

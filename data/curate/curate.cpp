@@ -18,6 +18,7 @@
 #include "data/curate/decide.h"
 #include "data/curate/language.h"
 #include "data/curate/measure_block.h"
+#include "data/curate/occupations.h"
 #include "data/curate/write_records.h"
 #include "data/shards/file.h"
 #include "data/tokenize/tokenizer.h"
@@ -111,6 +112,10 @@ class Curation {
         rules_(options) {
     resources_.urls = options.urls;
     resources_.tokenizer = tokenizer;
+    if (!options.occupations.empty()) {
+      occupations_.emplace(options.occupations);
+      resources_.occupations = &*occupations_;
+    }
     resources_.languages = options.languages;
     std::vector<EvaluationItem> items;
     for (const EvaluationSource& evaluation : options.evaluations) {
@@ -312,6 +317,7 @@ class Curation {
   CurateResult report(const Decisions& decisions) {
     CurateReport report = make_report(options_, rules_, decisions, for_each(),
                                       contamination_ ? &*contamination_ : nullptr);
+    if (occupations_) report.occupations = count_occupations(*occupations_, decisions, for_each());
     report.examples = examples_.all();
     report.key = keys_.output;
     replace_file(folder_ + "/mixture.json", mixture_json(options_.mixture, report.mixture));
@@ -328,6 +334,7 @@ class Curation {
   Rules rules_;
   Resources resources_;
   std::optional<Contamination> contamination_;
+  std::optional<Occupations> occupations_;
   std::vector<std::unique_ptr<Measurer>> measurers_;
   size_t num_blocks_ = 0;
   ExampleCollector examples_;

@@ -62,6 +62,9 @@ struct CurateOptions {
   std::string quality = "words";  // the signal that decides between duplicates of one tier
   MixtureOptions mixture;
   std::string tokenizer;  // folder or file; the report counts its tokens. Empty: it counts words
+  // Table of occupations with the share of women (see Occupations); the report says which stand
+  // beside words of women and of men. Empty: none.
+  std::string occupations;
   PiiAction pii = PiiAction::kTag;
   TextRewrite rewrite = TextRewrite::kNone;
   int64_t block_bytes = 8 << 20;

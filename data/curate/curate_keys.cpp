@@ -39,6 +39,7 @@ CurateKeys make_keys(const CurateOptions& o, const std::string& tokenizer_hash) 
         o.minhash.seed}},
       {"contamination", {o.contamination.document_ngram, o.contamination.item_ngram}}};
   signals["tokenizer"] = tokenizer_hash;
+  if (!o.occupations.empty()) signals["occupations"] = file_hashes({o.occupations});
   for (const Filter& filter : filter_table())
     signals["filters"].push_back({filter.name, filter.version});
   signals["domains"] = std::set<std::string>(o.urls.domains.begin(), o.urls.domains.end());

@@ -107,6 +107,24 @@ std::string mixture(const CurateReport& report) {
   return out;
 }
 
+std::string occupations(const CurateReport& report) {
+  if (report.occupations.empty()) return "";
+  std::string out = fmt::format(
+      "<h2>Occupations</h2><p>Sentences of what is kept that name an occupation beside words of "
+      "women "
+      "or of men, and the share of women that statistics give. Correlation of both, over "
+      "occupations with {} sentences: {:.2f}.</p><table><tr><th>occupation<th>with women<th>with "
+      "men<th>women, found<th>women, statistics</tr>",
+      kLeastSentences, correlation(report.occupations, kLeastSentences));
+  for (const OccupationCount& o : report.occupations) {
+    if (o.female + o.male == 0) continue;
+    out += fmt::format(
+        "<tr><td>{}<td>{}<td>{}<td>{}<td>{:.1f} %</tr>", escaped(o.occupation), o.female, o.male,
+        bar(o.found_percent() / 100, fmt::format("{:.1f} %", o.found_percent())), o.percent_female);
+  }
+  return out + "</table>";
+}
+
 std::string counts(const char* title, const std::map<std::string, int64_t>& values) {
   if (values.empty()) return "";
   std::string out = fmt::format("<h2>{}</h2><table>", title);
@@ -158,7 +176,8 @@ std::string report_page(const CurateReport& report) {
   }
   page += mixture(report);
   page += counts("Kept, by source", report.sources) + counts("Kept, by tier", report.tiers) +
-          counts("Languages", report.languages) + counts("Personal data found", report.pii);
+          counts("Languages", report.languages) + counts("Personal data found", report.pii) +
+          occupations(report);
   page +=
       "<h2>Signals</h2><p>All readable documents (tokens: those that are kept); red: thresholds of "
       "the rules in use.</p>";

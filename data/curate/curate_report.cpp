@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "data/tokenize/unicode.h"
@@ -233,6 +234,25 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
   return report;
 }
 
+std::vector<OccupationCount> count_occupations(const Occupations& occupations,
+                                               const Decisions& decisions,
+                                               const ForEachBlock& for_each) {
+  std::vector<OccupationCount> counts;
+  for (size_t i = 0; i < occupations.names().size(); ++i)
+    counts.push_back({occupations.names()[i], 0, 0, occupations.percent_female()[i]});
+  for_each([&](size_t b, const SignalBlock& block) {
+    for (size_t i = 0; i < block.size(); ++i) {
+      if (decisions.reasons[decisions.first[b] + i] != kKept) continue;
+      for (const uint64_t packed : block.occupations.at(i)) {
+        const Occupations::Count count = Occupations::unpack(packed);
+        counts[count.occupation].female += count.female;
+        counts[count.occupation].male += count.male;
+      }
+    }
+  });
+  return counts;
+}
+
 std::string report_json(const CurateReport& r) {
   ordered_json object = {{"format", "lathe curation"},
                          {"version", 1},
@@ -272,6 +292,17 @@ std::string report_json(const CurateReport& r) {
     object["bloom_filter"] = {{"bytes", r.bloom_bytes},
                               {"false_positive_rate", r.bloom_false_positives}};
   if (r.cut_documents > 0) object["cut"] = {{"documents", r.cut_documents}, {"bytes", r.cut_bytes}};
+  const auto number = [](double value) {
+    return std::isnan(value) ? ordered_json() : ordered_json(value);
+  };
+  for (const auto& o : r.occupations)
+    object["occupations"]["counts"].push_back({{"occupation", o.occupation},
+                                               {"female", o.female},
+                                               {"male", o.male},
+                                               {"found_percent", number(o.found_percent())},
+                                               {"percent_female", o.percent_female}});
+  if (!r.occupations.empty())
+    object["occupations"]["correlation"] = number(correlation(r.occupations, kLeastSentences));
   object["languages"] = r.languages;
   object["tiers"] = r.tiers;
   object["pii"] = r.pii;

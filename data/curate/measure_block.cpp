@@ -9,6 +9,7 @@
 
 #include "data/corpus/bad_record.h"
 #include "data/curate/filter.h"
+#include "data/curate/occupations.h"
 #include "data/curate/spans.h"
 #include "data/shards/hash.h"
 #include "data/tokenize/tokenizer.h"
@@ -60,7 +61,7 @@ struct Column {
   SignalBlock& block;
   const CurateOptions& options;
   size_t bands;
-  std::vector<std::vector<uint64_t>>&sentences, &paragraphs;  // by record
+  std::vector<std::vector<uint64_t>>&sentences, &paragraphs, &occupations;  // by record
 
   void measure(size_t i, const RawBlock& raw, RecordParser& parser, Measurer& m) {
     block.lines[i] = static_cast<uint32_t>(raw.records[i].line);
@@ -89,6 +90,7 @@ struct Column {
     if (options.near) m.minhash.append_bands(m.simple, m.bands);
     std::copy(m.bands.begin(), m.bands.end(),
               block.bands.begin() + static_cast<ptrdiff_t>(i * bands));
+    if (m.resources.occupations) m.resources.occupations->count(m.split, occupations[i]);
     if (options.repeated_sentences > 0) append_sentence_spans(m.split, sentences[i]);
     if (options.repeated_paragraphs > 0)
       append_paragraph_ngrams(m.split, static_cast<size_t>(options.paragraph_ngram), paragraphs[i]);
@@ -258,8 +260,9 @@ SignalBlock measure_block(const RawBlock& raw, const CurateOptions& options,
   block.bands.resize(count * static_cast<size_t>(options.minhash.bands));
   block.findings.resize(count);
   block.faults.resize(count);
-  std::vector<std::vector<uint64_t>> sentences(count), paragraphs(count);
-  Column column{block, options, static_cast<size_t>(options.minhash.bands), sentences, paragraphs};
+  std::vector<std::vector<uint64_t>> sentences(count), paragraphs(count), occupations(count);
+  Column column{block,     options,    static_cast<size_t>(options.minhash.bands),
+                sentences, paragraphs, occupations};
   share_work(
       measurers.size(), count,
       [&](size_t thread, size_t i) {
@@ -268,6 +271,7 @@ SignalBlock measure_block(const RawBlock& raw, const CurateOptions& options,
       aside);
   block.sentences = joined(sentences);
   block.paragraphs = joined(paragraphs);
+  block.occupations = joined(occupations);
   return block;
 }
 
