@@ -14,6 +14,7 @@
 #include "data/chat/chat_format.h"
 #include "data/corpus/record_text.h"
 #include "data/corpus/shapes.h"
+#include "data/curate/curated_report.h"
 #include "data/prepare_folder.h"
 #include "data/prepare_wave.h"
 #include "data/shards/file.h"
@@ -114,7 +115,10 @@ class Preparation {
     journal_.position = {};
     close_shard();
     DatasetManifest manifest = journal_.manifest;
-    manifest.report = report_text(report());
+    json told = json::parse(report_text(report()));
+    if (const std::string page = curated_report(options_.files); !page.empty())
+      told["curated_report"] = page;
+    manifest.report = told.dump();
     folder_.publish(manifest);
     return report();
   }

@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <filesystem>
 #include <thread>
 
 #include "data/curate/filter.h"
+#include "recipes/number_text.h"
 
 namespace lathe {
 namespace {
@@ -39,15 +39,6 @@ CurateSource source_of(const CurateConfig& config, const CurateSourceConfig& c) 
   source.filters = c.filters.empty() ? config.filters : c.filters;
   if (source.filters == std::vector<std::string>{"none"}) source.filters.clear();
   return source;
-}
-
-double number_of(const std::string& text, const std::string& where, const char* key) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size())
-    throw std::invalid_argument(
-        fmt::format("{}: {}: found `{}`, expected a number", where, key, text));
-  return value;
 }
 
 UrlLists url_lists(const UrlConfig& config) {
@@ -86,15 +77,25 @@ CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& r
   options.repeated_paragraphs = d.repeated_paragraphs;
   options.paragraph_ngram = d.paragraph_ngram;
   options.bloom_bytes = d.bloom_mb << 20;
+  options.repeated_substrings = d.repeated_substrings;
+  options.cut_substrings = d.cut_substrings;
+  options.substring_bytes = d.substring_bytes;
+  options.suffix_array_bytes = d.suffix_array_mb << 20;
   options.quality = d.quality;
   options.dedup_bytes = d.memory_mb << 20;
-  for (const auto& [name, text] : config.mix.shares)
-    options.mixture.shares[name] =
-        number_of(text, resolved.where("mix.shares"), "mix.shares");
-  for (const auto& [name, text] : config.mix.most_words)
-    options.mixture.most_words[name] =
-        number_of(text, resolved.where("mix.most_words"), "mix.most_words");
+  const auto numbers_of = [&](const TextMap& texts, const char* key) {
+    std::map<std::string, double> numbers;
+    for (const auto& [name, text] : texts)
+      numbers[name] = number_of(text, resolved.where(key), key);
+    return numbers;
+  };
+  options.mixture.shares = numbers_of(config.mix.shares, "mix.shares");
+  options.mixture.most_words = numbers_of(config.mix.most_words, "mix.most_words");
+  for (const MixStageConfig& stage : config.mix.stages)
+    options.mixture.stages.push_back({stage.start, numbers_of(stage.shares, "mix.stages")});
   options.mixture.most_repeats = config.mix.most_repeats;
+  options.tokenizer = config.tokenizer;
+  options.occupations = config.occupations;
   options.pii = config.pii == "mask" ? PiiAction::kMask : PiiAction::kTag;
   options.rewrite = config.rewrite == "c4"     ? TextRewrite::kC4
                     : config.rewrite == "dclm" ? TextRewrite::kDclm

@@ -19,7 +19,7 @@ struct CurateSourceConfig {
 template <class V>
 void fields(V& v, CurateSourceConfig& c) {
   v("path", c.path,
-    "file (.jsonl, .json, .csv, .tsv, .txt; also .gz, .zst), glob or folder of them");
+    "file (.jsonl, .json, .csv, .tsv, .txt, .warc, .wet; also .gz, .zst), glob or folder of them");
   v("name", c.name, "folder of what is kept of it; empty: the path's own name");
   v("filters", c.filters, "instead of the top's filters; none: keep all that is no duplicate");
   v("tier", c.tier, "how far it may be trusted; the better survives of duplicates",
@@ -56,6 +56,9 @@ struct DuplicatesConfig {
   double repeated_sentences = 0, repeated_paragraphs = 0;
   int64_t ngram = 5, bands = 14, rows = 8, most_same_answers = 0, memory_mb = 256;
   int64_t paragraph_ngram = 13, bloom_mb = 256;
+  double repeated_substrings = 0;
+  bool cut_substrings = false;
+  int64_t substring_bytes = 200, suffix_array_mb = 256;
 };
 
 template <class V>
@@ -79,8 +82,21 @@ void fields(V& v, DuplicatesConfig& c) {
     "the same for n-grams of paragraphs, by a Bloom filter; 0: not looked for", between(0.0, 1.0));
   v("paragraph_ngram", c.paragraph_ngram, "words of such an n-gram; shorter paragraphs have none",
     between(1, 1024));
-  v("bloom_mb", c.bloom_mb,
-    "most memory of that filter; the report says how often it errs", at_least(1));
+  v("bloom_mb", c.bloom_mb, "most memory of that filter; the report says how often it errs",
+    at_least(1));
+  v("repeated_substrings", c.repeated_substrings,
+    "drop documents of whose bytes this share stands, in substrings of at least substring_bytes, "
+    "in "
+    "better ones or before; by suffix arrays; 0: none",
+    between(0.0, 1.0));
+  v("cut_substrings", c.cut_substrings,
+    "cut such substrings out of plain texts that stay; one of which nothing is left is dropped");
+  v("substring_bytes", c.substring_bytes,
+    "the shortest substring that counts; 200 bytes are about 50 tokens of English", at_least(1));
+  v("suffix_array_mb", c.suffix_array_mb,
+    "memory of a suffix array: a tenth of it is the text that is compared at once; on to the next "
+    "goes only what was found repeated",
+    between(1, 16384));
   v("quality", c.quality,
     "signal that says which duplicate survives within a tier: the one with more of it");
   v("memory_mb", c.memory_mb, "hashes that are sorted at once; more are done in turns",
@@ -98,9 +114,22 @@ void fields(V& v, UrlConfig& c) {
   v("soft_words", c.soft_words, "file with words of which two are needed");
 }
 
+struct MixStageConfig {
+  double start = 0;
+  TextMap shares;
+};
+
+template <class V>
+void fields(V& v, MixStageConfig& c) {
+  v("start", c.start,
+    "where the stage begins: below 1 a share of all steps of training, else a step", above(0));
+  v("shares", c.shares, "as mix.shares, from there on; 0 leaves a source or tier out");
+}
+
 struct MixConfig {
   TextMap shares, most_words;
   double most_repeats = 4;
+  std::vector<MixStageConfig> stages;
 };
 
 template <class V>
@@ -110,6 +139,10 @@ void fields(V& v, MixConfig& c) {
     "others by their words");
   v("most_words", c.most_words, "most words of a source per epoch: {web: 1e9}");
   v("most_repeats", c.most_repeats, "most times a document is taken per epoch", above(0));
+  v("stages", c.stages,
+    "a curriculum, behind mix.shares: [{start: 0.8, shares: {gold: 0.9, web: 0.1}}]; general data "
+    "that keep a "
+    "share are replayed against forgetting");
 }
 
 struct CurateConfig {
@@ -122,7 +155,7 @@ struct CurateConfig {
   std::vector<std::string> languages;
   std::vector<EvaluationConfig> evaluations;
   int64_t ngram = 13, item_ngram = 8;
-  std::string pii = "tag", rewrite = "none";
+  std::string tokenizer, occupations, pii = "tag", rewrite = "none";
   DuplicatesConfig duplicates;
   UrlConfig url;
   MixConfig mix;
@@ -146,6 +179,11 @@ void fields(V& v, CurateConfig& c) {
   v("ngram", c.ngram, "words in a row that make a document contaminated", at_least(1));
   v("item_ngram", c.item_ngram,
     "words in a row that count as covered of an item, for records of instructions", at_least(1));
+  v("tokenizer", c.tokenizer,
+    "folder or tokenizer.json whose tokens the report counts, by stage and as lengths; empty: it counts words");
+  v("occupations", c.occupations,
+    "tab-separated occupations with the share of women (WinoGender's occupations-stats.tsv); the report holds against it how "
+    "often each stands in a sentence with words of women and of men; empty: not counted");
   v("pii", c.pii,
     "personal data in what is kept: count it in the record, or mask it; to drop, use the filter "
     "pii",

@@ -191,12 +191,14 @@ LoaderOptions loader_options(const RunConfig& config, Mesh& mesh) {
   options.rank = mesh.dp().rank();
   options.size = mesh.dp().size();
   options.prefetch = static_cast<int>(config.data.prefetch);
+  options.curriculum = curriculum_of(config);
   return options;
 }
 
 LoaderOptions eval_loader_options(const RunConfig& config, Mesh& mesh) {
   LoaderOptions options = loader_options(config, mesh);
   options.shuffle = false;
+  options.curriculum = {};
   options.rows_per_micro_batch = config.train.per_device_eval_batch_size;
   options.micro_batches = 1;
   return options;

@@ -53,6 +53,9 @@ Datasets open_datasets(const RunConfig& config, const std::vector<DataSource>& s
 
 std::vector<double> source_weights(const std::vector<DataSource>& sources);
 
+// What data.stages and the sources' weights ask for. Throws std::invalid_argument where they do not go together.
+Curriculum curriculum_of(const RunConfig& config);
+
 LoaderOptions loader_options(const RunConfig& config, Mesh& mesh);
 
 // Rows of an epoch in order, each once, for the evaluation loss.

@@ -50,6 +50,7 @@ inline std::vector<Conflict> conflicts(const ModelSection& c) {
 struct DataSource {
   std::string path;
   double weight = 1;
+  std::vector<std::string> weights = {};
   std::string shape = "auto";
   TextMap columns = {}, tags = {};
 };
@@ -60,6 +61,7 @@ void fields(V& v, DataSource& c) {
     "file (.jsonl, .json, .csv, .tsv, .txt; also .gz, .zst), glob, folder of them, dataset folder made by prepare, or a "
     "name in dataset_dir/dataset_info.json");
   v("weight", c.weight, "times each document is taken per epoch", above(0));
+  v("weights", c.weights, "the same for each of data.stages: [1, 0.1]; empty: weight in all of them");
   v("shape", c.shape, "keys of the records; auto: told by the first record, and said",
     one_of({"auto", "text", "messages", "tokens", "prompt_completion", "query_response", "alpaca", "sharegpt", "segments",
             "preference", "unpaired"}));
@@ -71,6 +73,7 @@ void fields(V& v, DataSource& c) {
 
 struct DataSection {
   std::vector<DataSource> train, eval;
+  std::vector<std::string> stages;
   std::string dataset_dir = "data";
   int64_t max_length = 1024;
   std::string on_overlong = "truncate";
@@ -92,6 +95,9 @@ template <class V>
 void fields(V& v, DataSection& c) {
   v("train", c.train, "training data: a path, or a list of {path, weight, shape, columns, tags}");
   v("eval", c.eval, "held-out data, for the evaluation loss");
+  v("stages", c.stages,
+    "a curriculum: where each stage begins, below 1 a share of all steps, else a step: [0, 0.8]; the sources' weights say what "
+    "it takes, and an epoch is one of the first");
   v("dataset_dir", c.dataset_dir, "folder whose dataset_info.json (LLaMA-Factory's) names data sets");
   v("max_length", c.max_length, "tokens of a row", at_least(2));
   v("on_overlong", c.on_overlong,

@@ -33,6 +33,9 @@ void say_start(const RunConfig& config, Model& model, const Loader& loader, Mesh
                   "{} steps an epoch",
                   report.documents, report.tokens, report.targets, report.rows,
                   config.data.max_length, 100 * report.waste, loader.steps_per_epoch()));
+  for (const LoaderStage& stage : loader.stages())
+    metrics.note(fmt::format("data: from step {} on {} documents in {} rows an epoch",
+                             stage.first_step, stage.documents, stage.rows_per_epoch));
 }
 
 void say_first_example(const Datasets& train, const Tokenizer& tokenizer, Metrics& metrics) {

@@ -57,20 +57,39 @@ DataSource resolve(const DataSection& data, const DataSource& source, const std:
   return resolved;
 }
 
-std::vector<DataSource> resolve_all(const DataSection& data, const std::vector<DataSource>& sources,
+// Each folder of a mixture as a source of its own.
+void add_mixture(const DataSource& source, const WrittenMixture& mixture, bool train, DataSection& data,
+                 std::vector<DataSource>& resolved, std::vector<std::string>& notes) {
+  std::string names;
+  for (const WrittenMixture::Source& part : mixture.sources) {
+    DataSource one = source;
+    one.path = part.path;
+    one.weight *= part.weight;
+    names += fmt::format("{}{} x {:.3g}", names.empty() ? "" : ", ", part.path, one.weight);
+    for (size_t s = 0; train && s < part.weights.size(); ++s) {
+      one.weights.push_back(fmt::format("{}", source.weight * part.weights[s]));
+      if (s > 0) names += fmt::format(", then x {:.3g}", source.weight * part.weights[s]);
+    }
+    if (train || one.weight > 0) resolved.push_back(std::move(one));
+  }
+  notes.push_back(fmt::format("data: {} is a mixture: {}", source.path, names));
+  if (!train || mixture.starts.empty()) return;
+  std::vector<std::string> starts;
+  for (const double start : mixture.starts) starts.push_back(fmt::format("{}", start));
+  if (!data.stages.empty() && data.stages != starts)
+    throw std::invalid_argument(fmt::format(
+        "data.stages begin at {}, but the mixture {} brings stages that begin at {}; leave data.stages out, or let "
+        "mixtures agree",
+        fmt::join(data.stages, ", "), source.path, fmt::join(starts, ", ")));
+  data.stages = std::move(starts);
+}
+
+std::vector<DataSource> resolve_all(DataSection& data, const std::vector<DataSource>& sources, bool train,
                                     std::vector<std::string>& notes) {
   std::vector<DataSource> resolved;
   for (const DataSource& source : sources) {
     if (const auto mixture = read_mixture(source.path)) {
-      std::string names;
-      for (const MixturePath& part : *mixture) {
-        DataSource one = source;
-        one.path = part.path;
-        one.weight *= part.weight;
-        names += fmt::format("{}{} x {:.3g}", names.empty() ? "" : ", ", part.path, one.weight);
-        resolved.push_back(std::move(one));
-      }
-      notes.push_back(fmt::format("data: {} is a mixture: {}", source.path, names));
+      add_mixture(source, *mixture, train, data, resolved, notes);
       continue;
     }
     if (is_path(source.path)) {
@@ -92,8 +111,8 @@ std::vector<DataSource> resolve_all(const DataSection& data, const std::vector<D
 
 std::vector<std::string> resolve_sources(DataSection& data) {
   std::vector<std::string> notes;
-  data.train = resolve_all(data, data.train, notes);
-  data.eval = resolve_all(data, data.eval, notes);
+  data.train = resolve_all(data, data.train, true, notes);
+  data.eval = resolve_all(data, data.eval, false, notes);
   return notes;
 }
 

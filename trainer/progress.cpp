@@ -20,9 +20,15 @@ std::vector<std::string> lines_of(const std::string& text) {
 }
 
 json to_json(const LossMean& mean) { return {{"sum", mean.sum}, {"steps", mean.steps}}; }
-json to_json(const LoaderState& place) { return {{"epoch", place.epoch}, {"row", place.row}}; }
+json to_json(const LoaderState& place) {
+  json value = {{"epoch", place.epoch}, {"row", place.row}};
+  if (place.stages != 0) value["stages"] = place.stages;
+  return value;
+}
 LoaderState place_of(const json& value) {
-  return {.epoch = value.at("epoch").get<int64_t>(), .row = value.at("row").get<int64_t>()};
+  return {.epoch = value.at("epoch").get<int64_t>(),
+          .row = value.at("row").get<int64_t>(),
+          .stages = value.value("stages", uint64_t{0})};
 }
 LossMean mean_of(const json& value) {
   return {.sum = value.at("sum").get<double>(), .steps = value.at("steps").get<int64_t>()};

@@ -107,8 +107,8 @@ struct RecordText {
 
 class RecordParser;
 
-// A file read in order, in bounded memory: JSON lines, one JSON list, rows of .csv or .tsv, or a
-// .txt that is one document; plain, gzip or zstd. Blank lines, CRLF and a byte order mark are no
+// A file read in order, in bounded memory: JSON lines, a JSON list, rows of .csv or .tsv, texts of a
+// WARC file, or a .txt, one document; plain, gzip, zstd. Blank lines, CRLF, a byte order mark are no
 // faults. Keys that a shape does not know are ignored. The constructor reads the first record.
 // Every fault (broken JSON, wrong type, missing key, broken UTF-8, a record over 16 MiB) is
 // std::invalid_argument "file:line: field: found ..., expected ...; nearest shape ..."; where it is
@@ -136,7 +136,7 @@ class CorpusFile {
 };
 
 // A file, a folder or a glob -> files in sorted order. Of a folder its *.jsonl, where it has none
-// its *.json (without a dataset_info.json), then *.csv, *.tsv, *.txt, each also as .gz and .zst.
+// its *.json (no dataset_info.json), then *.csv, *.tsv, *.txt, *.warc, *.wet, also as .gz, .zst.
 // std::invalid_argument when nothing is there.
 std::vector<std::string> expand_paths(const std::string& pattern);
 

@@ -19,7 +19,7 @@ bool has_kind(std::string_view path, std::string_view kind) {
 
 std::vector<std::string> files_of_folder(const std::string& folder) {
   std::vector<std::string> files;
-  for (const char* kind : {".jsonl", ".json", ".csv", ".tsv", ".txt"}) {
+  for (const char* kind : {".jsonl", ".json", ".csv", ".tsv", ".txt", ".warc", ".wet"}) {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
       if (entry.is_regular_file() && has_kind(entry.path().native(), kind) &&
           entry.path().filename() != "dataset_info.json")
@@ -48,7 +48,7 @@ std::vector<std::string> expand_paths(const std::string& pattern) {
     files = files_of_folder(pattern);
     if (files.empty())
       throw std::invalid_argument(
-          pattern + ": the folder holds no *.jsonl, *.json, *.csv, *.tsv or *.txt file");
+          pattern + ": the folder holds no *.jsonl, *.json, *.csv, *.tsv, *.txt, *.warc or *.wet file");
   } else if (std::filesystem::exists(pattern)) {
     files = {pattern};
   } else {

@@ -28,11 +28,13 @@ RecordTexts::RecordTexts(InputFile& file, bool document)
     : file_(file),
       kind_(document                           ? Kind::kDocument
             : csv_separator(file.path())       ? Kind::kRows
+            : WarcReader::is_warc(file.head()) ? Kind::kWarc
             : ItemReader::is_list(file.head()) ? Kind::kList
                                                : Kind::kLines),
       lines_(file),
       items_(file),
-      rows_(file, csv_separator(file.path()).value_or(',')) {
+      rows_(file, csv_separator(file.path()).value_or(',')),
+      warc_(file) {
   for (const Unread& format : kUnread) {
     if (!file.head().starts_with(format.magic)) continue;
     throw std::invalid_argument(
@@ -46,6 +48,7 @@ std::optional<std::string_view> RecordTexts::next() {
   if (kind_ == Kind::kDocument) return document();
   if (kind_ == Kind::kList) return items_.next();
   if (kind_ == Kind::kRows) return rows_.next();
+  if (kind_ == Kind::kWarc) return warc_.next();
   while (const auto line = lines_.next()) {
     if (line->find_first_not_of(" \t\r") != line->npos) return line;
   }
@@ -77,12 +80,14 @@ std::optional<std::string_view> RecordTexts::document() {
 int64_t RecordTexts::line() const {
   if (kind_ == Kind::kDocument) return 1;
   if (kind_ == Kind::kRows) return rows_.line();
+  if (kind_ == Kind::kWarc) return warc_.line();
   return kind_ == Kind::kList ? items_.line() : lines_.line();
 }
 
 FilePosition RecordTexts::position() const {
   if (kind_ == Kind::kDocument) return {static_cast<int64_t>(document_.size()), 1};
   if (kind_ == Kind::kRows) return {rows_.offset(), rows_.next_line()};
+  if (kind_ == Kind::kWarc) return {warc_.offset(), warc_.next_line()};
   if (kind_ == Kind::kList) return {items_.offset(), items_.next_line()};
   return {lines_.offset(), lines_.line()};
 }
@@ -90,12 +95,14 @@ FilePosition RecordTexts::position() const {
 void RecordTexts::seek(FilePosition position) {
   if (kind_ == Kind::kDocument) document_given_ = true;
   if (kind_ == Kind::kRows) rows_.seek(position.offset, position.line);
+  if (kind_ == Kind::kWarc) warc_.seek(position.offset, position.line);
   if (kind_ == Kind::kList) items_.seek(position.offset, position.line);
   if (kind_ == Kind::kLines) lines_.seek(position.offset, position.line);
 }
 
 const char* RecordTexts::expected() const {
   if (kind_ == Kind::kRows) return "one row per line";
+  if (kind_ == Kind::kWarc) return "one text per WARC record";
   return kind_ == Kind::kList ? "a JSON object as an item of the list" : "one JSON object per line";
 }
 

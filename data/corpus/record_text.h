@@ -10,6 +10,7 @@
 #include "data/corpus/input_file.h"
 #include "data/corpus/items.h"
 #include "data/corpus/lines.h"
+#include "data/corpus/warc.h"
 
 // The text of one record after another, however the file holds them.
 namespace lathe {
@@ -18,8 +19,8 @@ inline constexpr size_t kMostDocumentBytes = 256 << 20;
 
 class RecordTexts {
  public:
-  // Rows of a .csv or .tsv, a list where the file begins with [, one document where document is
-  // true, else a record a line. Throws std::invalid_argument for formats that are not read.
+  // Rows of a .csv or .tsv, one document where document is true, a list where the file begins with
+  // [, texts of a WARC file where it begins with WARC/, else a record a line. Throws std::invalid_argument for formats that are not read.
   RecordTexts(InputFile& file, bool document);
 
   // Valid until the next call; blank lines are left out.
@@ -32,7 +33,7 @@ class RecordTexts {
   const char* expected() const;  // what a record has to be
 
  private:
-  enum class Kind { kLines, kList, kRows, kDocument };
+  enum class Kind { kLines, kList, kRows, kWarc, kDocument };
   std::optional<std::string_view> document();
 
   InputFile& file_;
@@ -40,6 +41,7 @@ class RecordTexts {
   LineReader lines_;
   ItemReader items_;
   CsvReader rows_;
+  WarcReader warc_;
   std::string document_;
   bool document_given_ = false;
 };

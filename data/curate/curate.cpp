@@ -8,25 +8,25 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <stdexcept>
 
-#include "data/corpus/shapes.h"
+#include "data/curate/curate_keys.h"
+#include "data/curate/curate_ranks.h"
 #include "data/curate/curate_report.h"
 #include "data/curate/decide.h"
 #include "data/curate/language.h"
 #include "data/curate/measure_block.h"
+#include "data/curate/occupations.h"
 #include "data/curate/write_records.h"
 #include "data/shards/file.h"
-#include "data/shards/hash.h"
+#include "data/tokenize/tokenizer.h"
 
 namespace lathe {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 // Only one process works in a folder; the lock ends with it.
 class FolderLock {
@@ -59,78 +59,28 @@ void check(const CurateOptions& options) {
       throw std::invalid_argument("curate: two sources are called " + source.name +
                                   "; give them names");
   }
-  for (const double share : {options.repeated_sentences, options.repeated_paragraphs}) {
+  for (const double share :
+       {options.repeated_sentences, options.repeated_paragraphs, options.repeated_substrings}) {
     if (!(share >= 0 && share <= 1))
       throw std::invalid_argument(
-          fmt::format("curate: repeated_sentences and repeated_paragraphs are shares; found {}, "
-                      "expected 0 to 1",
+          fmt::format("curate: repeated_sentences, repeated_paragraphs and repeated_substrings are "
+                      "shares; found {}, expected 0 to 1",
                       share));
   }
+  if (options.substring_bytes < 1 || options.suffix_array_bytes > int64_t{16} << 30)
+    throw std::invalid_argument(
+        fmt::format("curate: substring_bytes is {} and suffix_array_bytes {}; expected at least 1, "
+                    "and at most 16 GiB",
+                    options.substring_bytes, options.suffix_array_bytes));
   if (options.paragraph_ngram < 1)
-    throw std::invalid_argument(fmt::format(
-        "curate: paragraph_ngram is {}, expected at least 1", options.paragraph_ngram));
+    throw std::invalid_argument(
+        fmt::format("curate: paragraph_ngram is {}, expected at least 1", options.paragraph_ngram));
   std::vector<MixtureSource> planned;
   for (const CurateSource& source : options.sources)
     planned.push_back({.name = source.name, .tier = source.tier, .words = 1});
   plan_mixture(options.mixture, planned);
   if (options.sources.empty()) throw std::invalid_argument("curate: no sources are given");
   if (!options.languages.empty() && !can_guess_languages()) guess_language("");
-}
-
-// What decides the signals, and what decides the output.
-struct CurateKeys {
-  std::string signals, output;
-};
-
-json file_hashes(const std::vector<std::string>& files) {
-  json list = json::array();
-  for (const std::string& path : files) {
-    const ReadFile file(path);
-    list.push_back(
-        {fs::path(path).filename().string(), file.bytes(), hex16(file.hash(0, file.bytes()))});
-  }
-  return list;
-}
-
-CurateKeys make_keys(const CurateOptions& o) {
-  json signals = {{"format", 1},
-                  {"block", o.block_bytes},
-                  {"near", o.near},
-                  {"spans",
-                   {o.repeated_sentences > 0, o.repeated_paragraphs > 0 ? o.paragraph_ngram : 0}},
-                  {"languages", o.languages},
-                  {"minhash",
-                   {static_cast<int>(o.minhash.kind), o.minhash.ngram, o.minhash.bands,
-                    o.minhash.rows, o.minhash.seed}},
-                  {"contamination", {o.contamination.document_ngram, o.contamination.item_ngram}}};
-  for (const Filter& filter : filter_table())
-    signals["filters"].push_back({filter.name, filter.version});
-  signals["domains"] = std::set<std::string>(o.urls.domains.begin(), o.urls.domains.end());
-  signals["url_words"] = {o.urls.hard_words, o.urls.soft_words};
-  for (const EvaluationSource& e : o.evaluations)
-    signals["evaluations"].push_back({e.task, e.keys, file_hashes(e.files)});
-  json output;
-  for (const CurateSource& s : o.sources) {
-    signals["sources"].push_back(
-        {shape_name(s.reading.shape), s.reading.columns, s.reading.tags, file_hashes(s.files)});
-    output["sources"].push_back(
-        {s.name, static_cast<int>(s.tier), s.licence, s.generator, s.parents, s.filters});
-  }
-  const std::string signals_key = hex16(hash_bytes(signals.dump()));
-  output["signals"] = signals_key;
-  output["drop"] = o.drop;
-  output["thresholds"] = o.thresholds;
-  output["mixture"] = {o.mixture.shares, o.mixture.most_words, o.mixture.most_repeats};
-  output["rest"] = {o.exact,
-                    o.near,
-                    o.most_same_answers,
-                    o.repeated_sentences,
-                    o.repeated_paragraphs,
-                    o.bloom_bytes,
-                    o.quality,
-                    static_cast<int>(o.pii),
-                    static_cast<int>(o.rewrite)};
-  return {signals_key, hex16(hash_bytes(output.dump()))};
 }
 
 std::string read_all(const std::string& path) {
@@ -153,13 +103,19 @@ void replace_folder(const std::string& from, const std::string& to) {
 class Curation {
  public:
   Curation(const CurateOptions& options, std::string folder, CurateKeys keys,
-           const CurateProgress& progress)
+           const Tokenizer* tokenizer, const CurateRanks& ranks, const CurateProgress& progress)
       : options_(options),
         folder_(std::move(folder)),
         keys_(std::move(keys)),
+        ranks_(ranks),
         progress_(progress),
         rules_(options) {
     resources_.urls = options.urls;
+    resources_.tokenizer = tokenizer;
+    if (!options.occupations.empty()) {
+      occupations_.emplace(options.occupations);
+      resources_.occupations = &*occupations_;
+    }
     resources_.languages = options.languages;
     std::vector<EvaluationItem> items;
     for (const EvaluationSource& evaluation : options.evaluations) {
@@ -178,10 +134,19 @@ class Curation {
   }
 
   CurateResult run() {
-    measure();
-    const Decisions decisions = decide_all(options_, rules_, for_each());
-    write(decisions);
-    return report(decisions);
+    ranks_.together([&] { measure(); });
+    std::optional<Decisions> decisions;
+    ranks_.together([&] {
+      decisions = decide_all(options_, rules_, for_each(), for_each_text());
+      write(*decisions);
+    });
+    CurateResult result;
+    ranks_.together([&] {
+      if (ranks_.rank != 0) return;
+      publish();
+      result = report(*decisions);
+    });
+    return result;
   }
 
  private:
@@ -201,6 +166,36 @@ class Curation {
     if (read_signal_block(block_path(b), keys_.signals, block)) return;
     throw std::runtime_error(block_path(b) +
                              ": was damaged since it was written; run the command again");
+  }
+
+  // The records that a block was measured of.
+  RawBlock read_again(BlockReader& reader, const SignalBlock& block) const {
+    std::optional<RawBlock> raw = reader.next();
+    if (raw && raw->records.size() == block.size() && raw->end.offset == block.end.offset)
+      return std::move(*raw);
+    throw std::runtime_error(options_.sources[block.source].files[block.file] +
+                             ": changed while it was read; run the command again");
+  }
+
+  ForEachText for_each_text() {
+    return [this](Tier tier, const auto& wanted, const auto& f) {
+      BlockReader reader(options_);
+      SignalBlock block;
+      size_t document = 0;
+      for (size_t b = 0; b < num_blocks_; document += block.size(), ++b) {
+        load(b, block);
+        if (options_.sources[block.source].tier != tier) {
+          reader.pass(block);
+          continue;
+        }
+        const RawBlock raw = read_again(reader, block);
+        const std::vector<std::string> texts =
+            texts_of(raw, options_.threads, [&](size_t i) { return wanted(document + i); });
+        for (size_t i = 0; i < block.size(); ++i) {
+          if (wanted(document + i)) f(document + i, texts[i], raw.shape == Shape::kText);
+        }
+      }
+    };
   }
 
   int64_t total_bytes() const {
@@ -223,6 +218,10 @@ class Curation {
     return before;
   }
 
+  bool is_mine(size_t block) const {
+    return block % static_cast<size_t>(ranks_.size) == static_cast<size_t>(ranks_.rank);
+  }
+
   void measure() {
     BlockReader reader(options_);
     SignalBlock block;
@@ -233,22 +232,30 @@ class Curation {
     while (raw) {
       std::optional<RawBlock> following;
       const bool failed = raw->failure != nullptr;
-      block = measure_block(*raw, options_, measurers_, [&] {
+      const auto read_on = [&] {
         if (!failed) following = reader.next();
-      });
+      };
+      const std::string path = block_path(num_blocks_);
+      if (is_mine(num_blocks_) && !read_signal_block(path, keys_.signals, block)) {
+        block = measure_block(*raw, options_, measurers_, read_on);
+        if (!failed) write_signal_block(path, keys_.signals, block);
+      } else {
+        read_on();
+      }
       if (failed) std::rethrow_exception(raw->failure);
-      write_signal_block(block_path(num_blocks_++), keys_.signals, block);
+      ++num_blocks_;
       if (progress_)
         progress_("measured", bytes_before(raw->source, raw->file) + raw->bytes_done, total);
       raw = std::move(following);
     }
     // Of an earlier call with more blocks.
-    for (size_t b = num_blocks_; fs::remove(block_path(b)); ++b) {
+    for (size_t b = num_blocks_; ranks_.rank == 0 && fs::remove(block_path(b)); ++b) {
     }
   }
 
+  std::string work_folder() const { return folder_ + "/writing-" + keys_.output; }
+
   void write(const Decisions& decisions) {
-    const std::string work = folder_ + "/writing-" + keys_.output;
     const RecordWriter writer(options_, rules_, decisions,
                               contamination_ ? &*contamination_ : nullptr);
     BlockReader reader(options_);
@@ -257,27 +264,26 @@ class Curation {
       load(b, block);
       const std::string& source = options_.sources[block.source].name;
       const auto part = [&](const char* kind) {
-        return fmt::format("{}/{}/{}/part-{:06}.jsonl", work, kind, source, b);
+        return fmt::format("{}/{}/{}/part-{:06}.jsonl", work_folder(), kind, source, b);
       };
       // The excluded part is written last: where it is, the block is done.
-      if (fs::exists(part("excluded"))) {
+      if (!is_mine(b) || fs::exists(part("excluded"))) {
         reader.pass(block);
         continue;
       }
-      const std::optional<RawBlock> raw = reader.next();
-      if (!raw || raw->records.size() != block.size() || raw->end.offset != block.end.offset)
-        throw std::runtime_error(options_.sources[block.source].files[block.file] +
-                                 ": changed while it was read; run the command again");
-      const BlockLines lines = writer.write(b, *raw, block, measurers_);
+      const BlockLines lines = writer.write(b, read_again(reader, block), block, measurers_);
       write_part(part("kept"), lines.kept, false);
       write_part(part("excluded"), lines.excluded, true);
       if (progress_)
         progress_("written", static_cast<int64_t>(b + 1), static_cast<int64_t>(num_blocks_));
     }
-    gather_examples(work + "/excluded");
-    replace_folder(work + "/kept", folder_ + "/kept");
-    replace_folder(work + "/excluded", folder_ + "/excluded");
-    fs::remove_all(work);
+  }
+
+  void publish() {
+    gather_examples(work_folder() + "/excluded");
+    replace_folder(work_folder() + "/kept", folder_ + "/kept");
+    replace_folder(work_folder() + "/excluded", folder_ + "/excluded");
+    fs::remove_all(work_folder());
   }
 
   static void write_part(const std::string& path, const std::string& lines, bool also_empty) {
@@ -311,9 +317,10 @@ class Curation {
   CurateResult report(const Decisions& decisions) {
     CurateReport report = make_report(options_, rules_, decisions, for_each(),
                                       contamination_ ? &*contamination_ : nullptr);
+    if (occupations_) report.occupations = count_occupations(*occupations_, decisions, for_each());
     report.examples = examples_.all();
     report.key = keys_.output;
-    replace_file(folder_ + "/mixture.json", mixture_json(report.mixture));
+    replace_file(folder_ + "/mixture.json", mixture_json(options_.mixture, report.mixture));
     replace_file(folder_ + "/report.html", report_page(report));
     replace_file(folder_ + "/report.json", report_json(report));
     return report.result;
@@ -322,37 +329,65 @@ class Curation {
   const CurateOptions& options_;
   std::string folder_;
   CurateKeys keys_;
+  const CurateRanks& ranks_;
   const CurateProgress& progress_;
   Rules rules_;
   Resources resources_;
   std::optional<Contamination> contamination_;
+  std::optional<Occupations> occupations_;
   std::vector<std::unique_ptr<Measurer>> measurers_;
   size_t num_blocks_ = 0;
   ExampleCollector examples_;
 };
 
-}  // namespace
-
-CurateResult curate(const CurateOptions& options, const std::string& folder,
-                    const CurateProgress& progress) {
-  check(options);
-  const CurateKeys keys = make_keys(options);
-  const FolderLock lock(folder);
+// What the folder's report says, if it was made by the same.
+std::optional<CurateResult> made_before(const std::string& folder, const CurateKeys& keys) {
   const std::string report = folder + "/report.json";
-  if (fs::exists(report)) {
-    if (std::optional<CurateResult> before = read_result(read_all(report), keys.output)) {
-      before->was_there = true;
-      return *before;
-    }
-    // Until the new one is written the folder has no report.
-    fs::remove(report);
-  }
+  if (!fs::exists(report)) return std::nullopt;
+  return read_result(read_all(report), keys.output);
+}
+
+// Until the new one is written the folder has no report.
+void clear(const std::string& folder, const CurateKeys& keys) {
+  fs::remove(folder + "/report.json");
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with("writing-") && name != "writing-" + keys.output)
       fs::remove_all(entry.path());
   }
-  return Curation(options, folder, keys, progress).run();
+}
+
+}  // namespace
+
+CurateResult curate_together(const CurateOptions& options, const std::string& folder,
+                             const CurateRanks& ranks, const CurateProgress& progress) {
+  std::optional<Tokenizer> tokenizer;
+  std::optional<CurateKeys> keys;
+  std::optional<FolderLock> lock;  // the first rank's
+  ranks.together([&] {
+    check(options);
+    if (!options.tokenizer.empty()) tokenizer.emplace(options.tokenizer);
+    keys = make_keys(options, tokenizer ? tokenizer->hash() : "");
+    if (ranks.rank != 0) return;
+    lock.emplace(folder);
+    if (!made_before(folder, *keys)) clear(folder, *keys);
+  });
+  std::optional<CurateResult> before = made_before(folder, *keys);
+  if (before) {
+    before->was_there = true;
+    return *before;
+  }
+  std::optional<Curation> curation;
+  ranks.together([&] {
+    curation.emplace(options, folder, *keys, tokenizer ? &*tokenizer : nullptr, ranks, progress);
+  });
+  const CurateResult result = curation->run();
+  return ranks.rank == 0 ? result : made_before(folder, *keys).value();
+}
+
+CurateResult curate(const CurateOptions& options, const std::string& folder,
+                    const CurateProgress& progress) {
+  return curate_together(options, folder, {}, progress);
 }
 
 }  // namespace lathe

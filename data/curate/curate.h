@@ -53,8 +53,18 @@ struct CurateOptions {
   // found exactly, of paragraphs through a Bloom filter of at most bloom_bytes.
   double repeated_sentences = 0, repeated_paragraphs = 0;
   int64_t paragraph_ngram = 13, bloom_bytes = 256 << 20;
+  // Substrings of at least substring_bytes that stand in documents of better tiers or before: a
+  // document goes of whose bytes this share lies in them (0: none does), and of plain texts that
+  // stay they are cut out. 200 bytes are about 50 tokens, as Lee et al. 2021 take it.
+  double repeated_substrings = 0;
+  bool cut_substrings = false;
+  int64_t substring_bytes = 200, suffix_array_bytes = 256 << 20;
   std::string quality = "words";  // the signal that decides between duplicates of one tier
   MixtureOptions mixture;
+  std::string tokenizer;  // folder or file; the report counts its tokens. Empty: it counts words
+  // Table of occupations with the share of women (see Occupations); the report says which stand
+  // beside words of women and of men. Empty: none.
+  std::string occupations;
   PiiAction pii = PiiAction::kTag;
   TextRewrite rewrite = TextRewrite::kNone;
   int64_t block_bytes = 8 << 20;
@@ -74,12 +84,13 @@ struct CurateResult {
 using CurateProgress = std::function<void(const char* pass, int64_t done, int64_t total)>;
 
 // Writes folder/kept/<source>/part-*.jsonl, folder/excluded/<source>/part-*.jsonl, report.json,
-// report.html, mixture.json and folder/signals/. kept and excluded appear when all is written. Called again with
-// the same files it takes up the finished blocks, whatever ended the first call; signals that were
-// measured stay valid when only rules change. Byte-identical for any number of threads and of
-// interruptions. Memory: two blocks of records, 12 bytes per document, dedup_bytes,
-// bloom_bytes, 9 bytes per sentence span that occurs twice.
-// Throws std::invalid_argument for what is wrong with options or files.
+// report.html, mixture.json and folder/signals/. kept and excluded appear when all is written.
+// Called again with the same files it takes up the finished blocks, whatever ended the first call;
+// signals that were measured stay valid when only rules change. Byte-identical for any number of
+// threads and of interruptions. Memory: two blocks of records, 12 bytes per document, dedup_bytes,
+// bloom_bytes, 9 bytes per sentence span that occurs twice, suffix_array_bytes and 12 bytes per
+// substring that is cut, some 40 bytes per document that goes for what it repeats. Throws
+// std::invalid_argument for what is wrong with options or files.
 CurateResult curate(const CurateOptions& options, const std::string& folder,
                     const CurateProgress& progress = {});
 

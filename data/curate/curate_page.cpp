@@ -31,14 +31,16 @@ std::string bar(double share, const std::string& text) {
 }
 
 std::string funnel(const CurateReport& report) {
-  std::string out = "<h2>Funnel</h2><table><tr><th>behind<th>documents<th>bytes<th>words<th></tr>";
+  std::string out =
+      fmt::format("<h2>Funnel</h2><table><tr><th>behind<th>documents<th>bytes<th>{}<th></tr>",
+                  report.has_tokens ? "tokens" : "words");
   const double all = std::max<double>(1, static_cast<double>(report.result.read));
   for (const auto& stage : report.funnel) {
-    out +=
-        fmt::format("<tr><td>{}<td>{}<td>{}<td>{:.0f}<td>{}</tr>", escaped(stage.name),
-                    stage.documents, stage.bytes, stage.words,
-                    bar(static_cast<double>(stage.documents) / all,
-                        fmt::format("{:.1f} %", 100 * static_cast<double>(stage.documents) / all)));
+    out += fmt::format(
+        "<tr><td>{}<td>{}<td>{}<td>{:.0f}<td>{}</tr>", escaped(stage.name), stage.documents,
+        stage.bytes, report.has_tokens ? static_cast<double>(stage.tokens) : stage.words,
+        bar(static_cast<double>(stage.documents) / all,
+            fmt::format("{:.1f} %", 100 * static_cast<double>(stage.documents) / all)));
   }
   return out + "</table>";
 }
@@ -86,13 +88,40 @@ std::string histogram(const CurateReport::Histogram& h) {
                    kHeight + 13, h.low, kWidth, h.high);
 }
 
+// A table for each stage of training, or one where there are none.
 std::string mixture(const CurateReport& report) {
-  std::string out =
-      "<h2>Mixture</h2><table><tr><th>source<th>words kept<th>taken per epoch<th>share</tr>";
-  for (const MixtureSource& source : report.mixture)
-    out += fmt::format("<tr><td>{}<td>{:.0f}<td>{:.3g}<td>{}</tr>", escaped(source.name),
-                       source.words, source.weight,
-                       bar(source.share, fmt::format("{:.1f} %", 100 * source.share)));
+  std::string out = "<h2>Mixture</h2>";
+  for (size_t stage = 0; stage < std::max<size_t>(report.stage_starts.size(), 1); ++stage) {
+    if (!report.stage_starts.empty())
+      out += fmt::format("<p>From {:g} on ({}):</p>", report.stage_starts[stage],
+                         report.stage_starts[stage] < 1 ? "a share of all steps" : "a step");
+    out += "<table><tr><th>source<th>words kept<th>taken per epoch<th>share</tr>";
+    for (const MixtureSource& source : report.mixture) {
+      const double weight = source.weights.empty() ? source.weight : source.weights[stage];
+      const double share = source.shares.empty() ? source.share : source.shares[stage];
+      out += fmt::format("<tr><td>{}<td>{:.0f}<td>{:.3g}<td>{}</tr>", escaped(source.name),
+                         source.words, weight, bar(share, fmt::format("{:.1f} %", 100 * share)));
+    }
+    out += "</table>";
+  }
+  return out;
+}
+
+std::string occupations(const CurateReport& report) {
+  if (report.occupations.empty()) return "";
+  std::string out = fmt::format(
+      "<h2>Occupations</h2><p>Sentences of what is kept that name an occupation beside words of "
+      "women "
+      "or of men, and the share of women that statistics give. Correlation of both, over "
+      "occupations with {} sentences: {:.2f}.</p><table><tr><th>occupation<th>with women<th>with "
+      "men<th>women, found<th>women, statistics</tr>",
+      kLeastSentences, correlation(report.occupations, kLeastSentences));
+  for (const OccupationCount& o : report.occupations) {
+    if (o.female + o.male == 0) continue;
+    out += fmt::format(
+        "<tr><td>{}<td>{}<td>{}<td>{}<td>{:.1f} %</tr>", escaped(o.occupation), o.female, o.male,
+        bar(o.found_percent() / 100, fmt::format("{:.1f} %", o.found_percent())), o.percent_female);
+  }
   return out + "</table>";
 }
 
@@ -131,6 +160,11 @@ std::string report_page(const CurateReport& report) {
         "<p>Repeated paragraphs: a Bloom filter of {} bytes, which takes a new n-gram for an old "
         "one with at most {:.2g}.</p>",
         report.bloom_bytes, report.bloom_false_positives);
+  if (report.cut_documents > 0)
+    page += fmt::format(
+        "<p>Repeated substrings: {} bytes were cut out of {} kept documents. Bytes and words above "
+        "are those before.</p>",
+        report.cut_bytes, report.cut_documents);
   if (report.evaluation_items > 0) {
     page += fmt::format(
         "<h2>Contamination</h2><p>{} evaluation items, {} of them too short for document "
@@ -142,8 +176,11 @@ std::string report_page(const CurateReport& report) {
   }
   page += mixture(report);
   page += counts("Kept, by source", report.sources) + counts("Kept, by tier", report.tiers) +
-          counts("Languages", report.languages) + counts("Personal data found", report.pii);
-  page += "<h2>Signals</h2><p>All readable documents; red: thresholds of the rules in use.</p>";
+          counts("Languages", report.languages) + counts("Personal data found", report.pii) +
+          occupations(report);
+  page +=
+      "<h2>Signals</h2><p>All readable documents (tokens: those that are kept); red: thresholds of "
+      "the rules in use.</p>";
   for (const auto& h : report.histograms) page += histogram(h);
   return page + "\n";
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "data/tokenize/unicode.h"
@@ -67,25 +68,32 @@ std::vector<std::string> stages_of(const Rules& rules) {
 }
 
 struct Counter {
-  int64_t documents = 0, bytes = 0;
+  int64_t documents = 0, bytes = 0, tokens = 0;
   double words = 0;
-  void add(int64_t more_bytes, double more_words) {
+  void add(const SignalBlock& block, size_t i) {
+    static const size_t kWords = signal_index("words");
     ++documents;
-    bytes += more_bytes;
-    words += more_words;
+    bytes += block.bytes[i];
+    tokens += block.tokens[i];
+    words += block.signals[i * num_signals() + kWords];
   }
 };
+
+CurateReport::Stage stage_of(const std::string& name, const Counter& left) {
+  return {name, left.documents, left.bytes, left.tokens, left.words};
+}
 
 void fill_funnel(CurateReport& report, const Rules& rules, const Counter& all,
                  const std::vector<Counter>& by_reason) {
   Counter left = all;
-  report.funnel.push_back({"files", all.documents, all.bytes, all.words});
+  report.funnel.push_back(stage_of("files", all));
   for (const std::string& stage : stages_of(rules)) {
     bool any = false;
     for (size_t r = 0; r < by_reason.size(); ++r) {
       if (rules.reasons()[r].stage != stage || by_reason[r].documents == 0) continue;
       left.documents -= by_reason[r].documents;
       left.bytes -= by_reason[r].bytes;
+      left.tokens -= by_reason[r].tokens;
       left.words -= by_reason[r].words;
       any = true;
       const Reason& reason = rules.reasons()[r];
@@ -93,7 +101,7 @@ void fill_funnel(CurateReport& report, const Rules& rules, const Counter& all,
                                 by_reason[r].bytes});
       report.result.dropped_by[reason.rule] = by_reason[r].documents;
     }
-    if (any) report.funnel.push_back({stage, left.documents, left.bytes, left.words});
+    if (any) report.funnel.push_back(stage_of(stage, left));
   }
   report.result.read = all.documents;
   report.result.read_bytes = all.bytes;
@@ -166,7 +174,7 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
   CurateReport report;
   Counter all;
   std::vector<Counter> by_reason(rules.reasons().size());
-  Samples samples(num_signals());
+  Samples samples(num_signals()), lengths(1);
   std::map<std::string, int64_t> tasks;
   std::map<std::string, double> source_words;
   const size_t words = signal_index("words"), pii = first_signal(filter_named("pii"));
@@ -175,10 +183,12 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
     for (size_t i = 0; i < block.size(); ++i) {
       const double* signals = block.signals.data() + i * num_signals();
       const uint16_t reason = decisions.reasons[decisions.first[b] + i];
-      all.add(block.bytes[i], signals[words]);
-      by_reason[reason].add(block.bytes[i], signals[words]);
+      all.add(block, i);
+      by_reason[reason].add(block, i);
       if (reason == kUnreadable) continue;
       samples.add(signals);
+      const double tokens = block.tokens[i];
+      if (reason == kKept) lengths.add(&tokens);
       if (rules.reasons()[reason].stage == "contamination" && contamination &&
           block.findings[i].item >= 0)
         ++tasks[contamination->items()[static_cast<size_t>(block.findings[i].item)].task];
@@ -194,12 +204,26 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
     }
   });
   fill_funnel(report, rules, all, by_reason);
+  report.has_tokens = !options.tokenizer.empty();
+  CurateReport::Histogram h = lengths.histogram(0);
+  if (report.has_tokens && !h.counts.empty()) {
+    h.signal = "tokens";
+    h.meaning = "length of what is kept, in tokens of its text";
+    report.histograms.push_back(std::move(h));
+  }
   fill_histograms(report, options, rules, samples);
   fill_clusters(report, decisions);
   std::vector<MixtureSource> kept;
   for (const CurateSource& source : options.sources)
     kept.push_back({.name = source.name, .tier = source.tier, .words = source_words[source.name]});
   report.mixture = plan_mixture(options.mixture, std::move(kept));
+  if (!options.mixture.stages.empty()) report.stage_starts.push_back(0);
+  for (const MixtureStage& stage : options.mixture.stages)
+    report.stage_starts.push_back(stage.start);
+  for (size_t c = 0; c < decisions.cuts.size(); ++c) {
+    report.cut_documents += c == 0 || decisions.cuts[c].document != decisions.cuts[c - 1].document;
+    report.cut_bytes += decisions.cuts[c].end - decisions.cuts[c].begin;
+  }
   report.bloom_bytes = decisions.bloom_bytes;
   report.bloom_false_positives = decisions.bloom_false_positives;
   for (const auto& [task, count] : tasks) report.contaminated.push_back({task, count});
@@ -208,6 +232,25 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
     report.items_too_short = contamination->num_too_short();
   }
   return report;
+}
+
+std::vector<OccupationCount> count_occupations(const Occupations& occupations,
+                                               const Decisions& decisions,
+                                               const ForEachBlock& for_each) {
+  std::vector<OccupationCount> counts;
+  for (size_t i = 0; i < occupations.names().size(); ++i)
+    counts.push_back({occupations.names()[i], 0, 0, occupations.percent_female()[i]});
+  for_each([&](size_t b, const SignalBlock& block) {
+    for (size_t i = 0; i < block.size(); ++i) {
+      if (decisions.reasons[decisions.first[b] + i] != kKept) continue;
+      for (const uint64_t packed : block.occupations.at(i)) {
+        const Occupations::Count count = Occupations::unpack(packed);
+        counts[count.occupation].female += count.female;
+        counts[count.occupation].male += count.male;
+      }
+    }
+  });
+  return counts;
 }
 
 std::string report_json(const CurateReport& r) {
@@ -220,9 +263,11 @@ std::string report_json(const CurateReport& r) {
                          {"read_bytes", r.result.read_bytes},
                          {"kept_bytes", r.result.kept_bytes},
                          {"dropped_by", r.result.dropped_by}};
-  for (const auto& s : r.funnel)
+  for (const auto& s : r.funnel) {
     object["funnel"].push_back(
         {{"behind", s.name}, {"documents", s.documents}, {"bytes", s.bytes}, {"words", s.words}});
+    if (r.has_tokens) object["funnel"].back()["tokens"] = s.tokens;
+  }
   for (const auto& d : r.dropped)
     object["rules"].push_back({{"stage", d.stage},
                                {"rule", d.rule},
@@ -246,6 +291,18 @@ std::string report_json(const CurateReport& r) {
   if (r.bloom_bytes > 0)
     object["bloom_filter"] = {{"bytes", r.bloom_bytes},
                               {"false_positive_rate", r.bloom_false_positives}};
+  if (r.cut_documents > 0) object["cut"] = {{"documents", r.cut_documents}, {"bytes", r.cut_bytes}};
+  const auto number = [](double value) {
+    return std::isnan(value) ? ordered_json() : ordered_json(value);
+  };
+  for (const auto& o : r.occupations)
+    object["occupations"]["counts"].push_back({{"occupation", o.occupation},
+                                               {"female", o.female},
+                                               {"male", o.male},
+                                               {"found_percent", number(o.found_percent())},
+                                               {"percent_female", o.percent_female}});
+  if (!r.occupations.empty())
+    object["occupations"]["correlation"] = number(correlation(r.occupations, kLeastSentences));
   object["languages"] = r.languages;
   object["tiers"] = r.tiers;
   object["pii"] = r.pii;

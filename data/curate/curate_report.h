@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/curate/decide.h"
+#include "data/curate/occupations.h"
 
 namespace lathe {
 
@@ -14,7 +15,7 @@ namespace lathe {
 struct CurateReport {
   struct Stage {  // of the funnel: what is left behind it
     std::string name;
-    int64_t documents = 0, bytes = 0;
+    int64_t documents = 0, bytes = 0, tokens = 0;
     double words = 0;
   };
   struct Dropped {
@@ -38,6 +39,7 @@ struct CurateReport {
 
   std::string key;  // of what made it
   CurateResult result;
+  bool has_tokens = false;  // a tokenizer counted them
   std::vector<Stage> funnel;
   std::vector<Dropped> dropped;
   std::vector<Histogram> histograms;
@@ -46,8 +48,11 @@ struct CurateReport {
   std::vector<std::pair<int64_t, int64_t>> clusters;  // size of a set of duplicates, how many sets
   std::map<std::string, int64_t> languages, tiers, pii, sources;
   std::vector<MixtureSource> mixture;
+  std::vector<double> stage_starts;          // of the mixture; none: it stays the same
+  std::vector<OccupationCount> occupations;  // of what is kept; none: they were not counted
   int64_t bloom_bytes = 0;
   double bloom_false_positives = 0;
+  int64_t cut_documents = 0, cut_bytes = 0;  // of what is kept
   int64_t evaluation_items = 0, items_too_short = 0;
 };
 
@@ -65,6 +70,9 @@ class ExampleCollector {
 CurateReport make_report(const CurateOptions& options, const Rules& rules,
                          const Decisions& decisions, const ForEachBlock& for_each,
                          const Contamination* contamination);
+std::vector<OccupationCount> count_occupations(const Occupations& occupations,
+                                               const Decisions& decisions,
+                                               const ForEachBlock& for_each);
 std::string report_json(const CurateReport& report);
 std::string report_page(const CurateReport& report);  // one HTML page, nothing loaded from outside
 // The result that a report.json holds; nothing when it is of another key or damaged.

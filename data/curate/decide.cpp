@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "data/curate/repeated_spans.h"
+#include "data/curate/repeated_substrings.h"
 #include "data/curate/union_find.h"
 
 namespace lathe {
@@ -104,6 +105,11 @@ void drop_clusters(Decisions& decisions, UnionFind& sets, const Standing& standi
   }
 }
 
+// Where substrings are only cut, a document goes of which nothing is left.
+double substring_share(const CurateOptions& options) {
+  return options.repeated_substrings > 0 ? options.repeated_substrings : 1;
+}
+
 std::string names_of_rules() {
   std::string names;
   for (const Filter& filter : filter_table()) {
@@ -132,6 +138,8 @@ Rules::Rules(const CurateOptions& options) {
       {"sentences", "repeated_sentences", "", options.repeated_sentences, FilterRule::kAtLeast});
   reasons_.push_back(
       {"paragraphs", "repeated_paragraphs", "", options.repeated_paragraphs, FilterRule::kAtLeast});
+  reasons_.push_back(
+      {"substrings", "repeated_substrings", "", substring_share(options), FilterRule::kAtLeast});
 }
 
 void Rules::add_filters(const CurateOptions& options) {
@@ -178,8 +186,8 @@ Rules::Verdict Rules::decide(size_t source, const double* signals) const {
   return {};
 }
 
-Decisions decide_all(const CurateOptions& options, const Rules& rules,
-                     const ForEachBlock& for_each) {
+Decisions decide_all(const CurateOptions& options, const Rules& rules, const ForEachBlock& for_each,
+                     const ForEachText& for_each_text) {
   Decisions decisions;
   Standing standing;
   const size_t quality = signal_index(options.quality);
@@ -238,10 +246,26 @@ Decisions decide_all(const CurateOptions& options, const Rules& rules,
           for (size_t k = static_cast<size_t>(options.most_same_answers); k < members.size(); ++k) {
             decisions.reasons[members[k]] = rules.same_answer();
             decisions.survivor[members[k]] = members[0];
+            decisions.values[members[k]] = static_cast<double>(k + 1);
           }
         });
   }
+  if (options.repeated_substrings > 0 || options.cut_substrings)
+    drop_repeated_substrings(decisions, for_each_text,
+                             {.reason = rules.repeated_substrings(),
+                              .bytes = static_cast<size_t>(options.substring_bytes),
+                              .share = substring_share(options),
+                              .cut = options.cut_substrings,
+                              .most_bytes = options.suffix_array_bytes,
+                              .threads = options.threads});
   return decisions;
+}
+
+std::span<const TextCut> Decisions::cuts_of(size_t document) const {
+  const auto [begin, end] =
+      std::equal_range(cuts.begin(), cuts.end(), TextCut{static_cast<uint32_t>(document)},
+                       [](const TextCut& a, const TextCut& b) { return a.document < b.document; });
+  return {begin, end};
 }
 
 }  // namespace lathe

@@ -34,11 +34,15 @@ struct Workspace {
 };
 
 class Contamination;
+class Occupations;
+class Tokenizer;
 
 // What filters hold documents against; shared by all threads.
 struct Resources {
   UrlLists urls;
   std::vector<std::string> languages;            // that are wanted; empty: any, and none is told
+  const Occupations* occupations = nullptr;      // nullptr: they are not counted
+  const Tokenizer* tokenizer = nullptr;          // nullptr: tokens are not counted
   const Contamination* contamination = nullptr;  // nullptr: there is nothing to look for
 };
 

@@ -9,8 +9,10 @@
 
 #include "data/corpus/bad_record.h"
 #include "data/curate/filter.h"
+#include "data/curate/occupations.h"
 #include "data/curate/spans.h"
 #include "data/shards/hash.h"
+#include "data/tokenize/tokenizer.h"
 
 namespace lathe {
 namespace {
@@ -59,7 +61,7 @@ struct Column {
   SignalBlock& block;
   const CurateOptions& options;
   size_t bands;
-  std::vector<std::vector<uint64_t>>&sentences, &paragraphs;  // by record
+  std::vector<std::vector<uint64_t>>&sentences, &paragraphs, &occupations;  // by record
 
   void measure(size_t i, const RawBlock& raw, RecordParser& parser, Measurer& m) {
     block.lines[i] = static_cast<uint32_t>(raw.records[i].line);
@@ -80,12 +82,15 @@ struct Column {
     m.simple.make(document.text);
     measure_all(m.measured(document, block.findings[i]), block.signals.data() + i * num_signals());
     block.bytes[i] = static_cast<uint32_t>(document.text.size());
+    if (const Tokenizer* tokenizer = m.resources.tokenizer)
+      block.tokens[i] = static_cast<uint32_t>(tokenizer->encode(document.text, false).size());
     block.text_hashes[i] = hash_bytes(document.text);
     block.simple_hashes[i] = hash_bytes(m.simple.text());
     m.bands.clear();
     if (options.near) m.minhash.append_bands(m.simple, m.bands);
     std::copy(m.bands.begin(), m.bands.end(),
               block.bands.begin() + static_cast<ptrdiff_t>(i * bands));
+    if (m.resources.occupations) m.resources.occupations->count(m.split, occupations[i]);
     if (options.repeated_sentences > 0) append_sentence_spans(m.split, sentences[i]);
     if (options.repeated_paragraphs > 0)
       append_paragraph_ngrams(m.split, static_cast<size_t>(options.paragraph_ngram), paragraphs[i]);
@@ -221,6 +226,20 @@ void share_work(size_t threads, size_t count, const std::function<void(size_t, s
   if (failure) std::rethrow_exception(failure);
 }
 
+std::vector<std::string> texts_of(const RawBlock& raw, int threads,
+                                  const std::function<bool(size_t)>& wanted) {
+  std::vector<std::string> texts(raw.records.size());
+  share_work(static_cast<size_t>(std::max(threads, 1)), texts.size(),
+             [&](size_t thread, size_t i) {
+               if (!wanted(i)) return;
+               const Record record =
+                   raw.parsers[thread]->parse(raw.text(i), raw.records[i].line, raw.shape);
+               texts[i] = document_of(record).text;
+             },
+             {});
+  return texts;
+}
+
 SignalBlock measure_block(const RawBlock& raw, const CurateOptions& options,
                           std::vector<std::unique_ptr<Measurer>>& measurers,
                           const std::function<void()>& aside) {
@@ -233,6 +252,7 @@ SignalBlock measure_block(const RawBlock& raw, const CurateOptions& options,
   block.shape = raw.shape;
   block.lines.resize(count);
   block.bytes.resize(count);
+  block.tokens.resize(count);
   block.signals.resize(count * num_signals());
   block.text_hashes.resize(count);
   block.simple_hashes.resize(count);
@@ -240,8 +260,9 @@ SignalBlock measure_block(const RawBlock& raw, const CurateOptions& options,
   block.bands.resize(count * static_cast<size_t>(options.minhash.bands));
   block.findings.resize(count);
   block.faults.resize(count);
-  std::vector<std::vector<uint64_t>> sentences(count), paragraphs(count);
-  Column column{block, options, static_cast<size_t>(options.minhash.bands), sentences, paragraphs};
+  std::vector<std::vector<uint64_t>> sentences(count), paragraphs(count), occupations(count);
+  Column column{block,     options,    static_cast<size_t>(options.minhash.bands),
+                sentences, paragraphs, occupations};
   share_work(
       measurers.size(), count,
       [&](size_t thread, size_t i) {
@@ -250,6 +271,7 @@ SignalBlock measure_block(const RawBlock& raw, const CurateOptions& options,
       aside);
   block.sentences = joined(sentences);
   block.paragraphs = joined(paragraphs);
+  block.occupations = joined(occupations);
   return block;
 }
 

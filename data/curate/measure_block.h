@@ -79,6 +79,11 @@ SignalBlock measure_block(const RawBlock& raw, const CurateOptions& options,
                           std::vector<std::unique_ptr<Measurer>>& measurers,
                           const std::function<void()>& aside);
 
+// What wanted(i) asks for of a block's texts, the others empty. Records that can not be read must
+// not be wanted.
+std::vector<std::string> texts_of(const RawBlock& raw, int threads,
+                                  const std::function<bool(size_t)>& wanted);
+
 // work(thread, i) for i from 0 on, on all threads; the first exception is thrown again.
 void share_work(size_t threads, size_t count, const std::function<void(size_t, size_t)>& work,
                 const std::function<void()>& aside);

@@ -78,6 +78,8 @@ void drop_repeated(Decisions& decisions, const ForEachBlock& for_each,
           hashes.begin(), hashes.end(), [&](uint64_t hash) { return said.holds(hash); }));
       if (repeated >= rule.share * static_cast<double>(hashes.size())) {
         decisions.reasons[document] = rule.reason;
+        decisions.values[static_cast<uint32_t>(document)] =
+            repeated / static_cast<double>(hashes.size());
       } else {
         for (const uint64_t hash : hashes) said.add(hash);
       }

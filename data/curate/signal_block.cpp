@@ -15,7 +15,7 @@
 namespace lathe {
 namespace {
 
-constexpr std::string_view kMagic = "lathe signals 2\n";
+constexpr std::string_view kMagic = "lathe signals 4\n";
 constexpr uint64_t kMostBytes = uint64_t{4} << 30;
 
 // One list of members for both ways.
@@ -101,9 +101,11 @@ class Reader {
 template <class V, class Block>
 void members(V& v, Block& b) {
   v(b.source), v(b.file), v(b.begin), v(b.end), v(b.shape);
-  v(b.lines), v(b.bytes), v(b.signals), v(b.text_hashes), v(b.simple_hashes), v(b.answer_hashes);
+  v(b.lines), v(b.bytes), v(b.tokens), v(b.signals), v(b.text_hashes), v(b.simple_hashes),
+      v(b.answer_hashes);
   v(b.bands), v(b.sentences.ends), v(b.sentences.hashes);
-  v(b.paragraphs.ends), v(b.paragraphs.hashes), v(b.findings), v(b.faults);
+  v(b.paragraphs.ends), v(b.paragraphs.hashes), v(b.occupations.ends), v(b.occupations.hashes),
+      v(b.findings), v(b.faults);
 }
 
 // Values of one signal together: they are alike, and pack well.

@@ -29,10 +29,12 @@ struct SignalBlock {
 
   std::vector<uint32_t> lines;
   std::vector<uint32_t> bytes;                                      // of the text
+  std::vector<uint32_t> tokens;                                     // of the text; 0: not counted
   std::vector<double> signals;                                      // num_signals() per record
   std::vector<uint64_t> text_hashes, simple_hashes, answer_hashes;  // 0: none
   std::vector<uint64_t> bands;  // bands per record; 0: too short for n-grams
   HashLists sentences, paragraphs;  // of spans; empty where they are not looked for
+  HashLists occupations;            // Occupations::pack
   std::vector<Findings> findings;
   std::vector<std::string> faults;  // why it can not be read; empty: it can
 

@@ -10,6 +10,7 @@
 #include "data/curate/dclm_lines.h"
 #include "data/curate/json_text.h"
 #include "data/curate/pii.h"
+#include "data/curate/repeated_substrings.h"
 #include "data/shards/hash.h"
 #include "data/tokenize/unicode.h"
 
@@ -74,6 +75,7 @@ std::string decisions_json(const CurateOptions& options, const CurateSource& sou
   if (options.repeated_sentences > 0) add("sentences@1");
   if (options.repeated_paragraphs > 0) add("paragraphs@1");
   if (options.most_same_answers > 0) add("answers@1");
+  if (options.repeated_substrings > 0 || options.cut_substrings) add("substrings@1");
   if (options.pii == PiiAction::kMask) add("mask_pii@1");
   if (options.rewrite == TextRewrite::kC4) add("c4_lines@1");
   if (options.rewrite == TextRewrite::kDclm) add("dclm_lines@1");
@@ -116,10 +118,18 @@ void RecordWriter::add_origin(std::string& line, const RawBlock& raw, const Sign
   if (!block.findings[i].language.empty())
     line += fmt::format(", \"language\": \"{}\"", block.findings[i].language);
   if (kept) line += decided_by_[raw.source];
+  if (const auto cuts = decisions_.cuts_of(number); !cuts.empty()) {
+    line += ", \"cut\": [";
+    for (const TextCut& cut : cuts)
+      line += fmt::format("{}[{}, {}]", &cut == cuts.data() ? "" : ", ", cut.begin, cut.end);
+    line += "]";
+  }
   line += "}";
 }
 
-bool RecordWriter::changes(const RawBlock& raw, const SignalBlock& block, size_t i) const {
+bool RecordWriter::changes(const RawBlock& raw, const SignalBlock& block, size_t i,
+                           size_t number) const {
+  if (!decisions_.cuts_of(number).empty()) return true;
   if (options_.rewrite != TextRewrite::kNone && raw.shape == Shape::kText) return true;
   if (options_.pii == PiiAction::kMask && pii_spans(block.signals.data() + i * num_signals()) > 0)
     return true;
@@ -127,7 +137,7 @@ bool RecordWriter::changes(const RawBlock& raw, const SignalBlock& block, size_t
 }
 
 std::string RecordWriter::changed(const RawBlock& raw, const SignalBlock& block, size_t i,
-                                  RecordParser& parser, Measurer& measurer) const {
+                                  size_t number, RecordParser& parser, Measurer& measurer) const {
   const double* signals = block.signals.data() + i * num_signals();
   const bool mask = options_.pii == PiiAction::kMask && pii_spans(signals) > 0;
   const bool text_only = raw.shape == Shape::kText;
@@ -138,6 +148,8 @@ std::string RecordWriter::changed(const RawBlock& raw, const SignalBlock& block,
   if (text_only) {
     const Record record = parser.parse(raw.text(i), raw.records[i].line, raw.shape);
     Document read = document_of(record);
+    if (const auto cuts = decisions_.cuts_of(number); !cuts.empty())
+      read.text = without_cuts(read.text, cuts);
     if (rewrite) {
       Findings unused;
       measurer.split.split(read.text);
@@ -164,8 +176,8 @@ void RecordWriter::write_kept(std::string& line, const RawBlock& raw, const Sign
                               Measurer& measurer) const {
   const double* signals = block.signals.data() + i * num_signals();
   const size_t begin = line.size();
-  if (changes(raw, block, i)) {
-    add_json(line, changed(raw, block, i, parser, measurer));
+  if (changes(raw, block, i, number)) {
+    add_json(line, changed(raw, block, i, number, parser, measurer));
   } else {
     add_json(line, raw.text(i));
   }
@@ -202,8 +214,10 @@ void RecordWriter::write_excluded(std::string& line, const RawBlock& raw, const 
   } else {
     const Rules::Verdict verdict =
         rules_.decide(raw.source, block.signals.data() + i * num_signals());
-    if (verdict.reason != kKept)
-      line += fmt::format("\"value\": {}, \"threshold\": {}, ", json_number(verdict.value),
+    const auto compared = decisions_.values.find(static_cast<uint32_t>(number));
+    if (verdict.reason != kKept || compared != decisions_.values.end())
+      line += fmt::format("\"value\": {}, \"threshold\": {}, ",
+                          json_number(verdict.reason != kKept ? verdict.value : compared->second),
                           json_number(reason.threshold));
     if (decisions_.survivor[number] != number)
       line += fmt::format("\"duplicate_of\": {}, ", decisions_.survivor[number]);

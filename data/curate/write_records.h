@@ -31,10 +31,10 @@ class RecordWriter {
   void write_excluded(std::string& line, const RawBlock& raw, const SignalBlock& block, size_t i,
                       size_t number) const;
   // Whether the record's text differs from the file's own bytes.
-  bool changes(const RawBlock& raw, const SignalBlock& block, size_t i) const;
+  bool changes(const RawBlock& raw, const SignalBlock& block, size_t i, size_t number) const;
   // The record's JSON, changed where text has to change.
-  std::string changed(const RawBlock& raw, const SignalBlock& block, size_t i, RecordParser& parser,
-                      Measurer& measurer) const;
+  std::string changed(const RawBlock& raw, const SignalBlock& block, size_t i, size_t number,
+                      RecordParser& parser, Measurer& measurer) const;
   void add_origin(std::string& line, const RawBlock& raw, const SignalBlock& block, size_t i,
                   size_t number, bool kept) const;
 

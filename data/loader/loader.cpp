@@ -30,6 +30,11 @@ void check_options(const LoaderOptions& options) {
   check("size", options.size, 1);
   check("rank", options.rank, 0);
   check("prefetch", options.prefetch, 0);
+  if (options.curriculum.weights.size() != options.curriculum.starts.size()) {
+    throw std::invalid_argument(fmt::format("stages: {} begin, but {} have weights",
+                                            options.curriculum.starts.size(),
+                                            options.curriculum.weights.size()));
+  }
   if (options.rank >= options.size) {
     throw std::invalid_argument(
         fmt::format("loader: rank {} of {} ranks", options.rank, options.size));
@@ -41,28 +46,73 @@ class Steps {
  public:
   Steps(std::vector<std::shared_ptr<const Dataset>> datasets, const std::vector<double>& weights,
         LoaderOptions options)
-      : options_(std::move(options)), rows_(std::move(datasets), weights, options_) {}
+      : options_(std::move(options)) {
+    const Curriculum& curriculum = options_.curriculum;
+    stages_.push_back(
+        {Rows(datasets, curriculum.weights.empty() ? weights : curriculum.weights[0], options_)});
+    if (curriculum.starts.empty()) return;
+    const std::vector<int64_t> firsts = first_steps(curriculum, steps_per_epoch(stages_[0]));
+    for (size_t s = 1; s < firsts.size(); ++s) {
+      const Stage& before = stages_.back();
+      const int64_t steps = steps_per_epoch(before);
+      if (steps == 0) break;
+      const int64_t epochs = (firsts[s] - before.first_step + steps - 1) / steps;
+      stages_.push_back({Rows(datasets, curriculum.weights[s], options_), firsts[s],
+                         before.first_epoch + epochs});
+    }
+    for (const Stage& stage : stages_) {
+      for (const int64_t value : {stage.first_step, stage.rows.count(), rows_per_step()})
+        key_ = mix_bits(key_ ^ static_cast<uint64_t>(value));
+    }
+    key_ |= 1;
+  }
 
-  const Rows& rows() const { return rows_; }
+  struct Stage {
+    Rows rows;
+    int64_t first_step = 0, first_epoch = 0;
+  };
+  const std::vector<Stage>& stages() const { return stages_; }
+  uint64_t key() const { return key_; }
   int64_t rows_per_step() const {
     return options_.rows_per_micro_batch * options_.micro_batches * options_.size;
   }
+  int64_t steps_per_epoch(const Stage& stage) const {
+    return (stage.rows.count() + rows_per_step() - 1) / rows_per_step();
+  }
+  const Stage& stage_of(int64_t epoch) const {
+    size_t s = stages_.size() - 1;
+    while (stages_[s].first_epoch > epoch) --s;
+    return stages_[s];
+  }
+  // Whether a stage has no step at a position that its rows have.
+  bool is_over(const Stage& stage, const LoaderState& state) const {
+    if (&stage == &stages_.back()) return false;
+    const int64_t step = stage.first_step +
+                         (state.epoch - stage.first_epoch) * steps_per_epoch(stage) +
+                         (state.row + rows_per_step() - 1) / rows_per_step();
+    return step >= (&stage + 1)->first_step;
+  }
 
   Step make(LoaderState state) const {
-    const int64_t end = std::min(rows_.count(), state.row + rows_per_step());
-    const Permutation permutation(rows_.count(), options_.seed, state.epoch);
+    const Stage& stage = stage_of(state.epoch);
+    const Rows& rows = stage.rows;
+    const int64_t end = std::min(rows.count(), state.row + rows_per_step());
+    const Permutation permutation(rows.count(), options_.seed, state.epoch);
     Step step;
     for (int64_t m = 0; m < options_.micro_batches; ++m) {
       const int64_t micro_batch = options_.rank * options_.micro_batches + m;
       const int64_t first = std::min(end, state.row + micro_batch * options_.rows_per_micro_batch);
       const int64_t last = std::min(end, first + options_.rows_per_micro_batch);
-      step.batches.push_back(make_rows(permutation, first, last));
+      step.batches.push_back(make_rows(rows, permutation, first, last));
       if (options_.mismatched)
         step.batches.back().mismatched = {
-            make_mismatched(permutation, state.row, end, first, last)};
+            make_mismatched(rows, permutation, state.row, end, first, last)};
     }
-    step.after =
-        end == rows_.count() ? LoaderState{state.epoch + 1, 0} : LoaderState{state.epoch, end};
+    step.after = {state.epoch, end, key_};
+    if (is_over(stage, step.after))
+      step.after = {(&stage + 1)->first_epoch, 0, key_};
+    else if (end == rows.count())
+      step.after = {state.epoch + 1, 0, key_};
     return step;
   }
 
@@ -71,17 +121,18 @@ class Steps {
     return options_.shuffle ? static_cast<int64_t>(permutation(k)) : k;
   }
 
-  Batch make_rows(const Permutation& permutation, int64_t first, int64_t last) const {
+  Batch make_rows(const Rows& rows, const Permutation& permutation, int64_t first,
+                  int64_t last) const {
     std::vector<int64_t> tokens, lengths;
     std::vector<uint8_t> mask;
     Preferences preferences;
     std::vector<Origin> origins;
     for (int64_t k = first; k < last; ++k) {
       const int64_t row = row_at(permutation, k);
-      rows_.read(row, tokens, mask, lengths);
-      rows_.origins(row, origins);
-      if (options_.preferences()) preferences.items.push_back(rows_.item(row));
-      if (!options_.label.empty()) preferences.labels.push_back(rows_.label(row));
+      rows.read(row, tokens, mask, lengths);
+      rows.origins(row, origins);
+      if (options_.preferences()) preferences.items.push_back(rows.item(row));
+      if (!options_.label.empty()) preferences.labels.push_back(rows.label(row));
     }
     Batch batch = batch_of(tokens, mask, lengths);
     if (options_.preferences()) batch.num_targets = std::ssize(preferences.items);
@@ -91,15 +142,15 @@ class Steps {
   }
 
   // Rows [first, last) of the step [begin, end), each prompt with the answer of the row before.
-  Batch make_mismatched(const Permutation& permutation, int64_t begin, int64_t end, int64_t first,
-                        int64_t last) const {
+  Batch make_mismatched(const Rows& rows, const Permutation& permutation, int64_t begin,
+                        int64_t end, int64_t first, int64_t last) const {
     std::vector<int64_t> tokens, lengths;
     std::vector<uint8_t> mask;
     for (int64_t k = first; k < last; ++k) {
       std::vector<int64_t> prompt, answer, unused;
       std::vector<uint8_t> prompt_mask, answer_mask;
-      rows_.read(row_at(permutation, k), prompt, prompt_mask, unused);
-      rows_.read(row_at(permutation, k == begin ? end - 1 : k - 1), answer, answer_mask, unused);
+      rows.read(row_at(permutation, k), prompt, prompt_mask, unused);
+      rows.read(row_at(permutation, k == begin ? end - 1 : k - 1), answer, answer_mask, unused);
       prompt.resize(std::find(prompt_mask.begin(), prompt_mask.end(), 1) - prompt_mask.begin());
       const auto from = std::find(answer_mask.begin(), answer_mask.end(), 1) - answer_mask.begin();
       prompt.insert(prompt.end(), answer.begin() + from, answer.end());
@@ -125,7 +176,8 @@ class Steps {
   }
 
   LoaderOptions options_;
-  Rows rows_;
+  std::vector<Stage> stages_;
+  uint64_t key_ = 0;
 };
 
 }  // namespace
@@ -157,10 +209,13 @@ Loader::Loader(std::vector<std::shared_ptr<const Dataset>> datasets, std::vector
   const int ahead = options.prefetch;
   parts_.reset(
       new Parts{Steps(std::move(datasets), weights, std::move(options)), ahead, {}, 0, nullptr});
-  if (rows_per_epoch() == 0) {
-    throw std::invalid_argument(
-        "loader: the data sets hold no row: they are empty or have weight 0");
+  for (const auto& stage : parts_->steps.stages()) {
+    if (stage.rows.count() > 0) continue;
+    throw std::invalid_argument(fmt::format(
+        "loader: the data sets hold no row{}: they are empty or have weight 0",
+        parts_->steps.key() == 0 ? "" : fmt::format(" from step {} on", stage.first_step)));
   }
+  parts_->state.stages = parts_->steps.key();
   parts_->start();
 }
 
@@ -177,15 +232,23 @@ std::vector<Batch> Loader::next() {
   return std::move(step.batches);
 }
 
-int64_t Loader::rows_per_epoch() const { return parts_->steps.rows().count(); }
+int64_t Loader::rows_per_epoch() const { return parts_->steps.stages()[0].rows.count(); }
 
 int64_t Loader::steps_per_epoch() const {
-  const int64_t step = parts_->steps.rows_per_step();
-  return (rows_per_epoch() + step - 1) / step;
+  return parts_->steps.steps_per_epoch(parts_->steps.stages()[0]);
+}
+
+std::vector<LoaderStage> Loader::stages() const {
+  std::vector<LoaderStage> stages;
+  if (parts_->steps.key() == 0) return stages;
+  for (const auto& stage : parts_->steps.stages())
+    stages.push_back(
+        {stage.first_step, stage.first_epoch, stage.rows.count(), stage.rows.documents()});
+  return stages;
 }
 
 PackingReport Loader::report() const {
-  const Rows& rows = parts_->steps.rows();
+  const Rows& rows = parts_->steps.stages()[0].rows;
   PackingReport report{
       .documents = rows.documents(), .targets = rows.count_targets(), .rows = rows.count()};
   for (const Piece& piece : rows.plan().pieces) report.tokens += piece.length;
@@ -197,14 +260,24 @@ PackingReport Loader::report() const {
 LoaderState Loader::state() const { return parts_->state; }
 
 void Loader::seek(LoaderState state) {
-  if (state.epoch < 0 || state.row < 0 || state.row > rows_per_epoch()) {
+  const Steps& steps = parts_->steps;
+  const bool at_start = state.epoch == 0 && state.row == 0;
+  if (!at_start && state.stages != steps.key()) {
+    throw std::invalid_argument(
+        "loader: the position is of other stages: the curriculum, its data, or the rows of a step "
+        "(ranks x micro-batches x rows) are not what the state was saved with");
+  }
+  const auto& stage = steps.stage_of(std::max<int64_t>(state.epoch, 0));
+  const int64_t rows = stage.rows.count();
+  if (state.epoch < 0 || state.row < 0 || state.row > rows || steps.is_over(stage, state)) {
     throw std::invalid_argument(
         fmt::format("loader: can not go to row {} of epoch {}: an epoch has {} rows; the data or "
                     "the packing is not what the state was saved with",
-                    state.row, state.epoch, rows_per_epoch()));
+                    state.row, state.epoch, rows));
   }
   parts_->prefetch.reset();
-  parts_->state = state.row == rows_per_epoch() ? LoaderState{state.epoch + 1, 0} : state;
+  state.stages = steps.key();
+  parts_->state = state.row == rows ? LoaderState{state.epoch + 1, 0, state.stages} : state;
   parts_->start();
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "data/loader/batch.h"
+#include "data/loader/curriculum.h"
 #include "data/loader/packing.h"
 #include "data/shards/dataset.h"
 
@@ -19,6 +20,9 @@
 // A data set of n documents and weight w gives round(w x n) documents to every epoch: all of them
 // floor(w) times, and a sample of them once more. The sample is chosen by the seed alone, so every
 // epoch has the same rows, in another order.
+//
+// With a curriculum every stage has rows of its own. Epochs are counted on over all stages; a stage
+// ends with the step before the next one's first, and cuts its last epoch short where it must.
 namespace lathe {
 
 struct LoaderOptions {
@@ -31,6 +35,7 @@ struct LoaderOptions {
   int64_t micro_batches = 1;         // per step and rank: gradient_accumulation_steps
   int rank = 0, size = 1;            // place on the dp axis
   int prefetch = 2;                  // steps made ahead on a thread; 0: none
+  Curriculum curriculum;             // its weights replace the loader's where it has stages
   // What a row is made of: one column; or chosen and rejected, whole pairs, one a row.
   std::vector<std::string> columns = {"sequence"};
   // Preferences: the scalar that says whether an answer is good ("": none); rows are then whole
@@ -44,7 +49,15 @@ struct LoaderOptions {
 struct LoaderState {
   int64_t epoch = 0;
   int64_t row = 0;  // rows of this epoch already taken, by all ranks together
+  // Of a curriculum's stages, in rows; 0: there is none. A position of other stages is refused.
+  uint64_t stages = 0;
   bool operator==(const LoaderState&) const = default;
+};
+
+// A stage of the curriculum as it comes out.
+struct LoaderStage {
+  int64_t first_step = 0, first_epoch = 0;
+  int64_t rows_per_epoch = 0, documents = 0;
 };
 
 // Padding share and counts of one epoch, for the report at the start. documents: repeats by weights
@@ -68,14 +81,16 @@ class Loader {
   // empty. What the prefetch thread ran into is thrown here, in its place, and again until seek().
   std::vector<Batch> next();
 
+  // These three are of the first stage.
   int64_t rows_per_epoch() const;
   int64_t steps_per_epoch() const;
-  PackingReport report() const;  // reads every mask once
+  PackingReport report() const;             // reads every mask once
+  std::vector<LoaderStage> stages() const;  // none without a curriculum
   // The position after the last step that next() returned (what was made ahead does not count).
   // After the last step of an epoch it is row 0 of the next.
   LoaderState state() const;
   // std::invalid_argument when the epoch has no such row: the state is of other data or other
-  // packing.
+  // packing; or of other stages, or steps of another size under the same ones.
   void seek(LoaderState state);
   // Seconds that next() has waited for the prefetch thread since the last call of this function.
   double take_wait_seconds();

@@ -117,8 +117,7 @@ TEST_F(RepeatedSpans, TheOneThatIsMostlyOthersGoesAndTheBetterTierStays) {
   options_.dedup_bytes = 100;  // many turns
   options_.threads = 2;
   curate(options_, folder_ / "turns");
-  EXPECT_EQ(read_text(folder_ / "turns/report.json"),
-            read_text(folder_ / "sentences/report.json"));
+  EXPECT_EQ(read_text(folder_ / "turns/report.json"), read_text(folder_ / "sentences/report.json"));
   options_.repeated_sentences = 0;
   options_.repeated_paragraphs = 0.8;
   result = curate(options_, folder_ / "paragraphs");
@@ -129,6 +128,40 @@ TEST_F(RepeatedSpans, TheOneThatIsMostlyOthersGoesAndTheBetterTierStays) {
   result = curate(options_, folder_ / "more");
   EXPECT_EQ(result.dropped_by["repeated_paragraphs"], 2);
   EXPECT_TRUE(std::filesystem::exists(folder_ / "more/kept/g"));
+}
+
+TEST_F(RepeatedSpans, TheExcludedRecordSaysTheShareAndTheThreshold) {
+  const auto excluded = [&](const std::string& name) {
+    curate(options_, folder_ / name);
+    std::vector<json> lines;
+    for (const auto& file :
+         std::filesystem::recursive_directory_iterator(folder_ / name + "/excluded")) {
+      if (!file.is_regular_file()) continue;
+      const std::string text = read_text(file.path().string());
+      for (size_t at = 0, end; at < text.size(); at = end + 1) {
+        end = text.find('\n', at);
+        lines.push_back(json::parse(text.substr(at, end - at)));
+      }
+    }
+    return lines;
+  };
+  options_.repeated_sentences = 0.5;
+  auto lines = excluded("sentences");
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0]["stage"], "sentences");
+  EXPECT_EQ(lines[0]["rule"], "repeated_sentences");
+  EXPECT_EQ(lines[0]["threshold"], 0.5);
+  // 20 sentences make 18 spans; of each run of three borrowed paragraphs four are whole.
+  EXPECT_EQ(lines[0]["value"], 12 / 18.0);
+  options_.repeated_sentences = 0;
+  options_.repeated_paragraphs = 0.9;
+  lines = excluded("paragraphs");
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0]["rule"], "repeated_paragraphs");
+  EXPECT_EQ(lines[0]["threshold"], 0.9);
+  EXPECT_EQ(lines[0]["value"], 0.9);
+  options_.repeated_paragraphs = 0.91;
+  EXPECT_EQ(curate(options_, folder_ / "above").dropped, 0);
 }
 
 TEST_F(RepeatedSpans, SharesOutsideZeroToOneAreRefused) {

@@ -221,6 +221,27 @@ TEST_F(Curate, ConversationsKeepTheirShape) {
   EXPECT_EQ(kept[0]["messages"][1], chat["messages"][1]);
 }
 
+TEST_F(Curate, TheExcludedSayHowManyHadTheirAnswerBefore) {
+  std::string lines;
+  for (int i = 0; i < 4; ++i)
+    lines += json{{"prompt", "question " + std::string(1, static_cast<char>('a' + i))},
+                  {"completion", "The answer."}}
+                 .dump() +
+             "\n";
+  write_text(folder_ / "d.jsonl", lines);
+  options_.sources = {{.name = "d", .files = {folder_ / "d.jsonl"}}};
+  options_.most_same_answers = 2;
+  options_.exact = options_.near = false;
+  run("out");
+  const auto excluded = lines_below(folder_ / "out/excluded");
+  ASSERT_EQ(excluded.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(excluded[i]["rule"], "same_answer");
+    EXPECT_EQ(excluded[i]["value"], 3 + i);
+    EXPECT_EQ(excluded[i]["threshold"], 2);
+  }
+}
+
 TEST_F(Curate, WrongOptionsAreNamed) {
   options_.sources.push_back(options_.sources[0]);
   EXPECT_NE(message_of([&] { run("x"); }).find("two sources are called a"), std::string::npos);

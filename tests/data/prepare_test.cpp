@@ -12,6 +12,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/curate/curate.h"
 #include "data/loader/loader.h"
 #include "data/prepare_record.h"
 #include "tests/data/folder.h"
@@ -459,6 +460,41 @@ TEST_F(Prepare, PacksGsm8kWithLessThanOnePercentWaste) {
   EXPECT_EQ(loader.report().targets, report.targets);
   EXPECT_LT(loader.report().waste, 0.01);
   RecordProperty("waste", std::to_string(loader.report().waste));
+}
+
+// What was curated is counted in tokens, and the data set made of it says where its report is.
+TEST_F(Prepare, TheManifestNamesTheReportOfTheCuration) {
+  write_text(folder_ / "raw.jsonl",
+             "{\"text\": \"abc def\"}\n{\"text\": \"abc def\"}\n{\"text\": \"ghi\"}\n");
+  CurateOptions curation;
+  curation.sources.resize(1);
+  curation.sources[0].name = "raw";
+  curation.sources[0].files = {folder_ / "raw.jsonl"};
+  curation.tokenizer = folder_ / "tokenizer";
+  curate(curation, folder_ / "curated");
+  const json report = json::parse(read_text(folder_ / "curated/report.json"));
+  EXPECT_EQ(report["funnel"][0]["tokens"], 17);
+  EXPECT_EQ(report["funnel"][1]["behind"], "exact");
+  EXPECT_EQ(report["funnel"][1]["tokens"], 10);
+  const json lengths = report["histograms"][0];
+  EXPECT_EQ(lengths["signal"], "tokens");
+  EXPECT_EQ(lengths["counts"].front(), 1);  // 3 and 7
+  EXPECT_EQ(lengths["counts"].back(), 1);
+  curation.tokenizer = "";
+  curate(curation, folder_ / "words");
+  const json words = json::parse(read_text(folder_ / "words/report.json"));
+  EXPECT_FALSE(words["funnel"][0].contains("tokens"));
+  EXPECT_NE(words["histograms"][0]["signal"], "tokens");
+
+  PrepareOptions options;
+  options.files = expand_paths(folder_ / "curated/kept/raw");
+  prepare(options, Tokenizer(folder_ / "tokenizer"), folder_ / "set");
+  json manifest = json::parse(read_text(folder_ / "set/dataset.json"));
+  EXPECT_EQ(manifest["report"]["curated_report"], folder_ / "curated/report.html");
+  options.files.push_back(folder_ / "raw.jsonl");  // not all are curated
+  prepare(options, Tokenizer(folder_ / "tokenizer"), folder_ / "both");
+  manifest = json::parse(read_text(folder_ / "both/dataset.json"));
+  EXPECT_FALSE(manifest["report"].contains("curated_report"));
 }
 
 }  // namespace

@@ -36,13 +36,15 @@ TEST(CurateProgram, TrainFollowsTheMixtureThatWasCurated) {
   ASSERT_EQ(curated.code, 0) << curated.output;
   const auto mixture = read_mixture(folder / "mix");
   ASSERT_TRUE(mixture.has_value());
-  ASSERT_EQ(mixture->size(), 3u);
+  ASSERT_EQ(mixture->sources.size(), 3u);
   const ProgramResult trained = run_program(from_source(
       "train configs/sft.yaml from_scratch=true dtype=fp32 max_length=2048 max_steps=2 save_steps=0 per_device_train_batch_size=1"
       " model_name_or_path=" + (folder / "model") + " data.train=" + (folder / "mix") + " data.cache_dir=" + (folder / "cache") +
       " output_dir=" + (folder / "run")));
   ASSERT_EQ(trained.code, 0) << trained.output;
   EXPECT_NE(trained.output.find("is a mixture: " + (folder / "mix") + "/kept/c4 x 2.46"), std::string::npos) << trained.output;
+  // Two steps: the second stage begins at 0.7 of them, rounded.
+  EXPECT_NE(trained.output.find("data: from step 1 on"), std::string::npos) << trained.output;
   EXPECT_TRUE(std::filesystem::exists(folder / "run/model.safetensors"));
 }
 

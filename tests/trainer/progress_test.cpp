@@ -15,7 +15,7 @@ TEST(Progress, ReadsBackExactly) {
                         .skipped_in_a_row = 1,
                         .run = {.sum = 1.0 / 3, .steps = 11},
                         .since_log = {.sum = 0.1 + 0.2, .steps = 2},
-                        .data = {.epoch = 3, .row = 17}};
+                        .data = {.epoch = 3, .row = 17, .stages = ~uint64_t{0} - 5}};
   const Progress after =
       parse_progress(dump_progress(before, "abc", "a: 1\n"), "abc", "a: 1\n", "here");
   EXPECT_EQ(after.step, 12);
