@@ -107,8 +107,8 @@ struct RecordText {
 
 class RecordParser;
 
-// A file read in order, in bounded memory: JSON lines, a JSON list, rows of .csv or .tsv, texts of a
-// WARC file, or a .txt, one document; plain, gzip, zstd. Blank lines, CRLF, a byte order mark are no
+// A file read in order, in bounded memory: JSON lines, a JSON list, rows of .csv or .tsv, texts of
+// a WARC file, or a .txt, one document; plain, gzip, zstd. Blank lines, CRLF and a BOM are no
 // faults. Keys that a shape does not know are ignored. The constructor reads the first record.
 // Every fault (broken JSON, wrong type, missing key, broken UTF-8, a record over 16 MiB) is
 // std::invalid_argument "file:line: field: found ..., expected ...; nearest shape ..."; where it is

@@ -48,7 +48,8 @@ std::vector<std::string> expand_paths(const std::string& pattern) {
     files = files_of_folder(pattern);
     if (files.empty())
       throw std::invalid_argument(
-          pattern + ": the folder holds no *.jsonl, *.json, *.csv, *.tsv, *.txt, *.warc or *.wet file");
+          pattern +
+          ": the folder holds no *.jsonl, *.json, *.csv, *.tsv, *.txt, *.warc or *.wet file");
   } else if (std::filesystem::exists(pattern)) {
     files = {pattern};
   } else {

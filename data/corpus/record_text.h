@@ -20,7 +20,8 @@ inline constexpr size_t kMostDocumentBytes = 256 << 20;
 class RecordTexts {
  public:
   // Rows of a .csv or .tsv, one document where document is true, a list where the file begins with
-  // [, texts of a WARC file where it begins with WARC/, else a record a line. Throws std::invalid_argument for formats that are not read.
+  // [, texts of a WARC file where it begins with WARC/, else a record a line. Throws
+  // std::invalid_argument for formats that are not read.
   RecordTexts(InputFile& file, bool document);
 
   // Valid until the next call; blank lines are left out.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "data/curate/curate_report.h"
 
@@ -109,13 +110,13 @@ std::string mixture(const CurateReport& report) {
 
 std::string occupations(const CurateReport& report) {
   if (report.occupations.empty()) return "";
+  const double alike = correlation(report.occupations, kLeastSentences);
   std::string out = fmt::format(
       "<h2>Occupations</h2><p>Sentences of what is kept that name an occupation beside words of "
-      "women "
-      "or of men, and the share of women that statistics give. Correlation of both, over "
-      "occupations with {} sentences: {:.2f}.</p><table><tr><th>occupation<th>with women<th>with "
+      "women or of men, and the share of women that statistics give. Correlation of both, over "
+      "occupations with {} sentences: {}.</p><table><tr><th>occupation<th>with women<th>with "
       "men<th>women, found<th>women, statistics</tr>",
-      kLeastSentences, correlation(report.occupations, kLeastSentences));
+      kLeastSentences, std::isnan(alike) ? "there are too few" : fmt::format("{:.2f}", alike));
   for (const OccupationCount& o : report.occupations) {
     if (o.female + o.male == 0) continue;
     out += fmt::format(
