@@ -32,6 +32,8 @@ WorldOptions world_options(const ParallelSection& parallel, int launched) {
   WorldOptions options;
   options.backend = parallel.backend != "auto" ? parallel.backend : launched > 0 ? "mpi" : "local";
   if (options.backend == "nccl") options.device = "cuda";
+  const char* shared = std::getenv("NCCL_MULTI_RANK_GPU_ENABLE");
+  options.may_share_gpus = shared && std::string(shared) == "1";
   options.ranks = static_cast<int>(parallel.ranks);
   options.threads_per_rank = static_cast<int>(parallel.threads_per_rank);
   return options;

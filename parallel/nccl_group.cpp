@@ -8,7 +8,6 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <cstdlib>
 #include <cstring>
 #include <future>
 #include <mutex>
@@ -259,8 +258,6 @@ void check_own_gpu(Group& host, int device) {
   std::memcpy(own.data_ptr(), properties.uuid.bytes, kBytes);
   at::Tensor all = at::empty({host.size() * kBytes}, at::kByte);
   host.all_gather(own, all);
-  const char* may_share = std::getenv("NCCL_MULTI_RANK_GPU_ENABLE");
-  if (may_share != nullptr && std::string(may_share) == "1") return;
   const char* uuids = static_cast<const char*>(all.data_ptr());
   for (int a = 0; a < host.size(); ++a) {
     for (int b = a + 1; b < host.size(); ++b) {
@@ -276,7 +273,8 @@ void check_own_gpu(Group& host, int device) {
 
 }  // namespace
 
-std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, at::Device device) {
+std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, at::Device device,
+                                  bool may_share_gpus) {
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess) devices = 0;
   if (device.index() >= devices) {
@@ -284,7 +282,7 @@ std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, at::Device device
         fmt::format("rank {} wants GPU {} of its host, but {} can be seen; start one rank per GPU",
                     host->rank(), device.index(), devices));
   }
-  check_own_gpu(*host, std::max<int>(0, device.index()));
+  if (!may_share_gpus) check_own_gpu(*host, std::max<int>(0, device.index()));
   return std::make_unique<NcclGroup>(std::move(host), device);
 }
 

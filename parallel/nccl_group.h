@@ -14,8 +14,10 @@
 namespace lathe {
 
 // host: the same ranks on the CPU; it carries what NCCL needs to find its peers. device: this
-// rank's GPU.
-std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, at::Device device);
+// rank's GPU. may_share_gpus: std::invalid_argument names no ranks that have the same one
+// (NCCL_MULTI_RANK_GPU_ENABLE=1 tells NCCL 2.30 and later to allow it).
+std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, at::Device device,
+                                  bool may_share_gpus = false);
 // "none" in a build without it.
 std::string nccl_version();
 

@@ -49,7 +49,8 @@ void run_process(const WorldOptions& options, const Body& body) {
   run_mpi([&](std::unique_ptr<Group> world) {
     if (options.backend == "nccl")
       world = nccl_group(std::move(world),
-                         at::Device(at::kCUDA, static_cast<at::DeviceIndex>(host.rank)));
+                         at::Device(at::kCUDA, static_cast<at::DeviceIndex>(host.rank)),
+                         options.may_share_gpus);
     if (options.log) world = logged(std::move(world), *options.log);
     body(std::move(world));
   });

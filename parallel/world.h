@@ -17,6 +17,7 @@ struct WorldOptions {
   int ranks = 1;               // local only: threads that act as ranks
   std::string device = "cpu";  // cpu | cuda
   int threads_per_rank = 0;    // 0: cores of this host / ranks on this host
+  bool may_share_gpus = false;  // nccl: NCCL was told that ranks may have one GPU together
   RankLog* log = nullptr;      // mpi, nccl: where this rank's collectives are noted, if anywhere
 };
 
