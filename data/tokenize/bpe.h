@@ -43,6 +43,12 @@ class Bpe {
   };
   void encode_together(std::span<const std::string_view> words, ShortIds* ids) const;
 
+  void fetch_tables() const {
+    pairs_.fetch();
+    fetch_all(near_);
+    fetch_all(starts_);
+  }
+
   // Whether every text comes back whole: no byte is ever unknown.
   bool lossless() const { return lossless_; }
 

@@ -25,6 +25,12 @@ class FastPath {
   // the input. False: nothing was done, take the plain path.
   bool encode(std::string_view text, bool at_start, std::vector<int32_t>& ids) const;
 
+  // When all is loaded, so that a first text finds the tables near.
+  void fetch_tables() const {
+    words_.fetch();
+    bpe_.fetch_tables();
+  }
+
   // How many bytes of the text each token stands for, one space that was put before the text
   // (leading_space()) included.
   uint32_t length_of(int32_t id) const { return lengths_[id]; }

@@ -25,6 +25,10 @@ class FlatMap {
     while (slots_[at].key != kEmpty && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);
     slots_[at] = {key, value};
   }
+  void fetch() const {
+    fetch_all(slots_);
+    fetch_all(filter_);
+  }
   void prefetch(uint64_t key) const {
     const uint64_t h = hash(key);
     __builtin_prefetch(&filter_[h >> (shift_ - 3) >> 6]);

@@ -34,4 +34,12 @@ struct HugePages {
 template <typename T>
 using HugeVector = std::vector<T, HugePages<T>>;
 
+// Brings a table near, line after line: much sooner done than by look-ups here and there.
+template <typename Vector>
+void fetch_all(const Vector& table) {
+  const char* begin = reinterpret_cast<const char*>(table.data());
+  const char* end = begin + table.size() * sizeof(table[0]);
+  for (const char* line = begin; line < end; line += 64) __builtin_prefetch(line);
+}
+
 }  // namespace lathe

@@ -22,6 +22,7 @@ void check_text(std::string_view text) {
 Tokenizer::Tokenizer(const std::string& folder_or_file) {
   try {
     parts_ = std::make_unique<const Parts>(read_tokenizer(folder_or_file));
+    if (parts_->fast_path) parts_->fast_path->fetch_tables();
   } catch (const std::invalid_argument& error) {
     const std::string what = error.what();
     throw std::invalid_argument(what.starts_with(folder_or_file) ? what

@@ -87,6 +87,7 @@ class WordTable {
     while (slots_[at].key.high != 0 && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);
     slots_[at] = {key, id};
   }
+  void fetch() const { fetch_all(slots_); }
   // hash: the key's.
   void prefetch(uint64_t hash) const { __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]); }
   int32_t find(const ShortKey& key, uint64_t hash) const {
