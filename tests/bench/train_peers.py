@@ -2,8 +2,9 @@
 
     python tests/bench/train_peers.py BENCH build/cpu/bin/lathe [60M fp32 full] ...
 
-BENCH: the folder with the peers' sft.py, dpo.py and mkmodel.py. Each case is SIZE DTYPE KIND (kind: full, lora, trl, dpo: two pairs a step against
-TRL's DPOTrainer, both with a reference model that runs along; pairs are counted too). Needs torch, transformers, peft, trl for what is measured. Prints medians of tokens/s, the ratio, the share of the GEMM speed that lathe itself measured, peak memory, and what other
+BENCH: the folder with the peers' sft.py, dpo.py and mkmodel.py. Each case is SIZE DTYPE KIND. Kinds: full, lora, trl; dpo: two pairs a step against TRL's
+DPOTrainer, with a reference model that runs along; dpo_once: ours has computed the reference before the first step. Needs torch, transformers, peft,
+trl for what is measured. Prints medians of tokens/s, the ratio, the share of the GEMM speed that lathe itself measured, peak memory, and what other
 processes used meanwhile: over 0.1 cores the line is void.
 """
 import json, os, resource, statistics, subprocess, sys, tempfile
@@ -13,7 +14,7 @@ SEQ, WARMUP, STEPS = 512, 3, 5
 
 
 def peer(bench, size, dtype, kind, micro):
-    if kind == "dpo":
+    if kind.startswith("dpo"):
         command = [sys.executable, "dpo.py", "--model", size, "--mb", "2", "--seq", str(SEQ), "--malloc", "keep", "--dtype",
                    "autocast" if dtype == "bf16" else dtype, "--warmup", "2", "--steps", "10"]
         line = last_line(command, bench)
@@ -44,8 +45,9 @@ def ours(lathe, model, data, dtype, kind, micro):
                    f"per_device_train_batch_size={micro}", f"max_steps={WARMUP + STEPS}", "logging_steps=1", "save_steps=0", "learning_rate=2e-5"]
         if kind == "lora":
             command += ["lora_r=16", "lora_alpha=32", "lora_target_modules=all-linear"]
-        if kind == "dpo":
-            command += ["recipe=dpo", "packing=bfd", "per_device_train_batch_size=2", "max_steps=12", "dpo.precompute_ref_log_probs=false",
+        if kind.startswith("dpo"):
+            command += ["recipe=dpo", "packing=bfd", "assistant_only_loss=true", "per_device_train_batch_size=2", "max_steps=12",
+                        f"dpo.precompute_ref_log_probs={str(kind == 'dpo_once').lower()}",
                         "data.max_all_masked=1"]
         before = busy()
         out = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"})
@@ -55,7 +57,7 @@ def ours(lathe, model, data, dtype, kind, micro):
         seconds = rows[-1]["train_runtime"]
         steps = [row for row in rows if "tokens_per_second" in row][WARMUP:]
     speed = statistics.median(r["tokens_per_second"] for r in steps)
-    if kind == "dpo":  # documents differ in length: the mean over the steps, as the peer's
+    if kind.startswith("dpo"):  # documents differ in length: the mean over the steps, as the peer's
         seconds_of_steps = sum(row["step_seconds"] for row in steps)
         speed = sum(row["step_seconds"] * row["tokens_per_second"] for row in steps) / seconds_of_steps
         print(f"lathe dpo: {2 * len(steps) / seconds_of_steps:.2f} pairs/s")
@@ -70,10 +72,11 @@ def main():
     os.chdir(bench)
     import common
     for size, dtype, kind in cases:
-        model, data = common.model_dir(size), str(common.DATA / "sft" / "gsm8k_train.jsonl")
+        model = common.model_dir(size)
+        data = str(common.DATA / ("preference/dpo_en.json" if kind.startswith("dpo") else "sft/gsm8k_train.jsonl"))
         speed, share, memory, others = ours(lathe, model, data, dtype, kind, MICRO[size])
         line = peer(bench, size, dtype, kind, MICRO[size])
-        if kind == "dpo":
+        if kind.startswith("dpo"):
             print(f"peer dpo: {line['pairs_per_s']:.2f} pairs/s")
         print(f"{size:5} {dtype} {kind:5} lathe {speed:8.1f} tok/s  gemm share {100 * share:3.0f} %  memory {memory:.2f} GiB   "
               f"peer {line['tok_per_s_med']:8.1f} tok/s  {line['peak_rss_mb'] / 1024:.2f} GiB   ratio {speed / line['tok_per_s_med']:.2f} x   "
