@@ -120,4 +120,15 @@ int run_recipe(const std::string& config_path, const std::vector<std::string>& o
   }
 }
 
+int recipe_verb(const std::string& recipe, const std::string& about, int argc, char** argv) {
+  std::string config_path;
+  std::vector<std::string> overrides;
+  Arguments arguments(recipe, about);
+  arguments.positional("config", config_path, "the YAML file");
+  arguments.positionals("overrides", overrides, "key=value, with or without the section");
+  if (!arguments.parse(argc, argv)) return kDone;
+  overrides.insert(overrides.begin(), "recipe=" + recipe);
+  return run_recipe(config_path, overrides);
+}
+
 }  // namespace lathe
