@@ -40,6 +40,16 @@ JsonLines verify_answers(const StageContext& c, const JsonLines& prompts,
   return share(c, make, prompts.size());
 }
 
+// What asks the model for judge_samples judgments of a text.
+GenerateRequest judgment(const StageContext& c, const Model& model, const std::string& text,
+                         uint64_t seed) {
+  GenerateRequest request{.prompt = ids_of(c, {{{"user", text}}}, true),
+                          .options = sampling_of(c, model.config()),
+                          .samples = c.config.self_reward.judge_samples};
+  request.options.seed = seed;
+  return request;
+}
+
 // The model judges its own answers; all judgments of a rank run together.
 JsonLines judge_answers(const StageContext& c, const JsonLines& prompts, const JsonLines& answers) {
   const SelfRewardConfig& config = c.config.self_reward;
@@ -53,12 +63,8 @@ JsonLines judge_answers(const StageContext& c, const JsonLines& prompts, const J
       for (const Line& answer : answers[i].at("answers")) {
         const std::string text = fill_in(
             rubric, Json{{"prompt", question}, {"response", answer.at("text").get<std::string>()}});
-        GenerateRequest request{.prompt = ids_of(c, {{{"user", text}}}, true),
-                                .options = sampling_of(c, model->config()),
-                                .samples = config.judge_samples};
-        request.options.seed = seed_of(c, prompts[i].at("id").get<int64_t>(), "judge") +
-                               static_cast<uint64_t>(place++);
-        requests.push_back(std::move(request));
+        const uint64_t seed = seed_of(c, prompts[i].at("id").get<int64_t>(), "judge");
+        requests.push_back(judgment(c, *model, text, seed + static_cast<uint64_t>(place++)));
       }
     }
     const std::vector<GenerateResult> results =
@@ -103,11 +109,7 @@ JsonLines compare_answers(const StageContext& c, const JsonLines& prompts,
             fill_in(rubric, Json{{"prompt", question},
                                  {"response_a", texts.at(a).at("text").get<std::string>()},
                                  {"response_b", texts.at(b).at("text").get<std::string>()}});
-        GenerateRequest request{.prompt = ids_of(c, {{{"user", text}}}, true),
-                                .options = sampling_of(c, model->config()),
-                                .samples = config.judge_samples};
-        request.options.seed = seed + static_cast<uint64_t>(place);
-        requests.push_back(std::move(request));
+        requests.push_back(judgment(c, *model, text, seed + static_cast<uint64_t>(place)));
       }
     }
     const std::vector<GenerateResult> results =
