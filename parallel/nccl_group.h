@@ -14,7 +14,7 @@
 namespace lathe {
 
 // host: the same ranks on the CPU; it carries what NCCL needs to find its peers. device: this
-// rank's GPU. may_share_gpus: std::invalid_argument names no ranks that have the same one
+// rank's GPU. Ranks that have the same one are named by std::invalid_argument, unless may_share_gpus
 // (NCCL_MULTI_RANK_GPU_ENABLE=1 tells NCCL 2.30 and later to allow it).
 std::unique_ptr<Group> nccl_group(std::unique_ptr<Group> host, at::Device device,
                                   bool may_share_gpus = false);

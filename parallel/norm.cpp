@@ -69,15 +69,12 @@ double sum_of_squares_elsewhere(const std::vector<Slice>& slices) {
 }  // namespace
 
 double gradient_norm(Sharding& sharding, Mesh& mesh) {
-  return gradient_norm(sharding.slices(), sharding.replicated(), mesh);
-}
-
-double gradient_norm(const std::vector<Slice>& slices, bool replicated, Mesh& mesh) {
   const at::NoGradGuard no_grad;
+  const std::vector<Slice>& slices = sharding.slices();
   double sum =
       mesh.device().is_cpu() ? sum_of_squares_cpu(slices) : sum_of_squares_elsewhere(slices);
   at::Tensor total = at::full({1}, sum, at::TensorOptions(at::kDouble).device(mesh.device()));
-  if (!replicated) mesh.dp().all_reduce(total, Reduce::kSum);
+  if (!sharding.replicated()) mesh.dp().all_reduce(total, Reduce::kSum);
   mesh.tp().all_reduce(total, Reduce::kSum);
   return std::sqrt(total.item<double>());
 }

@@ -9,8 +9,6 @@ namespace lathe {
 // on every rank. Sums in float64, over blocks of fixed size in a fixed order: the number of threads
 // does not change a bit.
 double gradient_norm(Sharding& sharding, Mesh& mesh);
-// The same of some slices; `replicated`: the other dp ranks hold them too.
-double gradient_norm(const std::vector<Slice>& slices, bool replicated, Mesh& mesh);
 
 // Hugging Face's factor: min(1, max_norm / (norm + 1e-6)); 1 when max_norm is 0 (no clipping).
 double clip_factor(double norm, double max_norm);

@@ -76,7 +76,7 @@ class BackwardOptimizer final : public Optimizer {
     const auto unit = static_cast<size_t>(index);
     if (taken_[unit]) throw std::logic_error("optimizer_in_bwd: a unit came twice in one step");
     taken_[unit] = true;
-    const double norm = lathe::gradient_norm(views_[unit]->slices(), false, mesh_);
+    const double norm = lathe::gradient_norm(*views_[unit], mesh_);
     squares_ += norm * norm;
     units_[unit]->update_if_finite(norm, 1, *learning_rate_);
   }
