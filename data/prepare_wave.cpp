@@ -12,7 +12,7 @@
 namespace lathe {
 namespace {
 
-constexpr size_t kWaveRecords = 8192, kWaveBytes = 8 << 20;
+constexpr size_t kWaveRecords = 32768, kWaveBytes = 32 << 20;
 
 // Runs aside here and work(thread, 0 .. count-1) on all threads. Nothing may escape work.
 void run_parallel(int threads, size_t count, const std::function<void(size_t, size_t)>& work,
