@@ -60,6 +60,8 @@ Neighbours::Neighbours(const std::vector<std::string>& tokens)
     if (left & kLastByte) cut_before_[right & 0xFFFF] = 1;
     if ((left | right) < 128) ascii_[left * 128 + right] = true;
     pairs_.set(static_cast<uint64_t>(left) << 32 | right, 1);
+    const size_t bit = bit_of(left, right);
+    bits_[bit / 64] |= uint64_t{1} << (bit % 64);
   };
   for (const std::string& token : tokens) for_each_pair(token, add);
 }

@@ -45,7 +45,13 @@ class Neighbours {
   bool cut_together(uint32_t left, uint32_t right, const char* left_begin,
                     const char* right_begin) const;
   bool has(uint32_t left, uint32_t right) const {
-    return pairs_.find(static_cast<uint64_t>(left) << 32 | right) != nullptr;
+    const size_t bit = bit_of(left, right);
+    return (bits_[bit / 64] >> (bit % 64) & 1) != 0 &&
+           pairs_.find(static_cast<uint64_t>(left) << 32 | right) != nullptr;
+  }
+  static size_t bit_of(uint32_t left, uint32_t right) {
+    const uint64_t pair = static_cast<uint64_t>(left) << 32 | right;
+    return pair * 0x9E3779B97F4A7C15u >> (64 - kBits);
   }
   template <typename Visit>
   static void for_each_pair(const std::string& token, Visit visit);
@@ -57,6 +63,9 @@ class Neighbours {
   bool any_cut_twice_ = false;  // a token that begins within one character and ends within the next
   std::vector<bool> cut_twice_;  // by the last byte of the one and the first of the other
   FlatMap<char> pairs_;
+  // Says no to most pairs that are not among them, and fits the second cache.
+  static constexpr size_t kBits = 20;
+  std::vector<uint64_t> bits_ = std::vector<uint64_t>((size_t{1} << kBits) / 64);
 };
 
 }  // namespace lathe

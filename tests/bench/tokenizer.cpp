@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <ctime>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,9 +15,11 @@
 // of a fresh tokenizer (cold caches) and later passes, each the best of three, and how often faster
 // than the plain path that is.
 //   bench_tokenizer DATA [TOKENIZER...]    DATA: the folder that holds tokenizers/ and text/
+//   bench_tokenizer --write FOLDER DATA    writes the documents, a JSON list of strings for each text
 namespace {
 
 using namespace lathe;
+using nlohmann::json;
 
 // Seconds that this thread was computing: neighbours on the machine do not count.
 double cpu_seconds() {
@@ -47,15 +51,52 @@ struct Text {
   size_t num_bytes = 0;
 };
 
-Text make_text(const std::string& name, const std::vector<std::string>& paths) {
-  Text text{name, {}, 0};
-  for (const std::string& path : paths) {
-    for (std::string& document : documents_of(read_file(path))) {
-      text.num_bytes += document.size();
-      text.documents.push_back(std::move(document));
-    }
-  }
+Text make_text(const std::string& name, std::vector<std::string> documents) {
+  Text text{name, std::move(documents), 0};
+  for (const std::string& document : text.documents) text.num_bytes += document.size();
   return text;
+}
+
+// The field `text` of every record, one document each.
+std::vector<std::string> texts_of_records(const std::string& path) {
+  std::vector<std::string> documents;
+  std::ifstream lines(path);
+  for (std::string line; std::getline(lines, line);) documents.push_back(json::parse(line)["text"]);
+  return documents;
+}
+
+// All strings of JSON files in the order of their names, one below the other.
+std::string strings_of(const json& value) {
+  if (value.is_string()) return value.get<std::string>() + "\n";
+  std::string all;
+  for (const json& each : value) {
+    if (value.is_structured()) all += strings_of(each);
+  }
+  return all;
+}
+
+std::vector<std::string> files_in(const std::string& folder, const std::string& extension) {
+  std::vector<std::string> paths;
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, absent)) {
+    if (entry.path().extension() == extension) paths.push_back(entry.path().string());
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+std::vector<Text> read_texts(const std::string& data) {
+  std::string chinese;
+  for (const std::string& path : files_in(data + "/text/zh", ".json")) chinese += strings_of(json::parse(read_file(path)));
+  std::vector<std::string> python;
+  for (const std::string& path : files_in("/usr/lib/python3.11", ".py")) {
+    for (std::string& document : documents_of(read_file(path))) python.push_back(std::move(document));
+  }
+  const std::vector<Text> texts = {make_text("war-and-peace", documents_of(read_file(data + "/text/war-and-peace.txt"))),
+                                   make_text("c4", texts_of_records(data + "/text/c4_demo.jsonl")),
+                                   make_text("shakespeare", documents_of(read_file(data + "/text/tinyshakespeare.txt"))),
+                                   make_text("chinese", documents_of(chinese)), make_text("python", python)};
+  return texts;
 }
 
 template <typename Encode>
@@ -107,25 +148,17 @@ void measure(const std::string& folder, const std::string& name, const Text& tex
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) return std::puts("usage: bench_tokenizer DATA [TOKENIZER...]"), 64;
+  if (argc == 4 && std::string(argv[1]) == "--write") {
+    for (const Text& text : read_texts(argv[3])) {
+      std::ofstream(std::string(argv[2]) + "/" + text.name + ".json") << json(text.documents);
+    }
+    return 0;
+  }
+  if (argc < 2) return std::puts("usage: bench_tokenizer DATA [TOKENIZER...] | --write FOLDER DATA"), 64;
   const std::string data = argv[1];
   std::vector<std::string> names(argv + 2, argv + argc);
   if (names.empty()) names = {"gpt2", "qwen2", "llama2"};
-  std::vector<std::string> chinese, code;
-  for (const auto& entry : std::filesystem::directory_iterator(data + "/text/zh"))
-    chinese.push_back(entry.path().string());
-  for (const char* path : {"/curation", "/chat-templates", "/preference", "/eval"}) {
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(data + path)) {
-      const std::string extension = entry.path().extension().string();
-      if (extension == ".jinja" || extension == ".json" || extension == ".py" ||
-          extension == ".jsonl")
-        code.push_back(entry.path().string());
-    }
-  }
-  const std::vector<Text> texts = {make_text("war-and-peace", {data + "/text/war-and-peace.txt"}),
-                                   make_text("c4", {data + "/text/c4_demo.jsonl"}),
-                                   make_text("shakespeare", {data + "/text/tinyshakespeare.txt"}),
-                                   make_text("chinese", chinese), make_text("code-like", code)};
+  const std::vector<Text> texts = read_texts(data);
   for (const std::string& name : names) {
     for (const Text& text : texts) measure(data + "/tokenizers/" + name, name, text);
   }

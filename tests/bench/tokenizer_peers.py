@@ -6,7 +6,7 @@ Needs the wheels `tokenizers` (it also builds what the others read), and whichev
 `gigatoken` shall be measured. MB/s of UTF-8 by processor time, first pass and best of three later ones; a wheel's ids
 come back the way its fastest call gives them.
 """
-import json, os, re, subprocess, sys, time
+import json, os, re, shutil, subprocess, sys, tempfile, time
 
 os.environ["RAYON_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -65,16 +65,6 @@ def peers(name, folder):
         print("gigatoken: NOT RUN (no wheel)")
 
 
-def documents(path):
-    text, at, found = open(path, "rb").read(), 0, []
-    while at < len(text):
-        line_end = text.find(b"\n", at + 4096)
-        end = len(text) if line_end < 0 else line_end + 1
-        found.append(text[at:end].decode("utf-8"))
-        at = end
-    return found
-
-
 def speed(call, docs):
     start = time.process_time()
     call(docs)
@@ -85,13 +75,17 @@ def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     bench, data = sys.argv[1:]
-    texts = {"war-and-peace": f"{data}/text/war-and-peace.txt", "c4": f"{data}/text/c4_demo.jsonl"}
+    folder = tempfile.mkdtemp()
+    subprocess.run([bench, "--write", folder, data], check=True)
+    texts = {file[:-5]: json.load(open(f"{folder}/{file}", encoding="utf-8")) for file in sorted(os.listdir(folder))}
+    shutil.rmtree(folder)
     for name in ("gpt2", "qwen2"):
         ours = subprocess.run([bench, data, name], capture_output=True, text=True, check=True).stdout
-        for text, path in texts.items():
+        for text, docs in texts.items():
+            if not docs:
+                continue
             cold, warm = map(float, re.search(rf"^{name} +{text} .*cold +([\d.]+) +warm +([\d.]+)", ours, re.M).groups())
             print(f"{name:6} {text:14} {'lathe':10} first {cold:6.1f}  later {warm:6.1f} MB/s")
-            docs = documents(path)
             for peer, make in peers(name, f"{data}/tokenizers/{name}"):
                 call = make()
                 first = speed(call, docs)
