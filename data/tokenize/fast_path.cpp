@@ -155,10 +155,9 @@ class FastPath::Batch {
     }
     next();
   }
-  // What stands for the character in characters_.
-  void add_character(int32_t id) {
+  void add_character(uint32_t character) {
     end_->size = 0;
-    end_->character = id;
+    end_->character = character;
     next();
   }
   void finish();
@@ -168,7 +167,7 @@ class FastPath::Batch {
   struct Word {
     const char* begin;
     uint32_t size;  // 0: a character
-    int32_t character;
+    uint32_t character;
     ShortKey key;
     uint64_t hash;
     const WordCache::Narrow* known;
@@ -180,7 +179,7 @@ class FastPath::Batch {
   void merge_all(Word** words, size_t num_words);
   void keep(Word& word, const int32_t* ids, uint32_t count);
   int32_t* put_from(Word* from, int32_t* out);
-  int32_t* put_character(int32_t character, int32_t* out) const;
+  int32_t* put_character(uint32_t character, int32_t* out) const;
   int32_t* put_uncommon(Word& word, int32_t* out);
   int32_t* put_rare(std::string_view text, int32_t* out);
   // The cache takes them when the batch is through: until then it is pointed into.
@@ -282,10 +281,11 @@ void FastPath::Batch::finish() {
   end_ = words_;
 }
 
-int32_t* FastPath::Batch::put_character(int32_t character, int32_t* out) const {
-  if (character >= 0) return *out = character, out + 1;
-  const int32_t* list = &path_.lists_[static_cast<size_t>(-2 - character)];
-  return std::copy(list + 1, list + 1 + list[0], out);
+// Writes more than counts, which is written over.
+int32_t* FastPath::Batch::put_character(uint32_t character, int32_t* out) const {
+  const Character& known = path_.characters_[character];
+  std::memcpy(out, known.ids, sizeof known.ids);
+  return out + known.num_ids;
 }
 
 // A word that is not one token, or too long to be looked up as one.
@@ -373,7 +373,7 @@ bool FastPath::encode(std::string_view text, bool at_start, std::vector<int32_t>
 }
 
 void FastPath::find_characters() {
-  characters_.assign(0x10000, -1);
+  characters_.assign(0x10000, Character{});
   std::vector<Symbol> symbols;
   std::string text;
   for (uint32_t c = 0x80; c < 0x10000; ++c) {
@@ -381,13 +381,7 @@ void FastPath::find_characters() {
     symbols.clear();
     append_utf8(c, text);
     bpe_.encode(text, symbols);
-    if (symbols.size() == 1) {
-      characters_[c] = symbols[0].id;
-      continue;
-    }
-    characters_[c] = -2 - static_cast<int32_t>(lists_.size());
-    lists_.push_back(static_cast<int32_t>(symbols.size()));
-    for (const Symbol& symbol : symbols) lists_.push_back(symbol.id);
+    for (const Symbol& symbol : symbols) characters_[c].ids[characters_[c].num_ids++] = symbol.id;
   }
 }
 
@@ -398,7 +392,7 @@ inline void FastPath::add_parts(const char* p, const char* end, const char* read
     const auto size = static_cast<size_t>(next - p);
     const char* character = p;
     if ((size == 2 || size == 3) && utf8_length(*p) == size) {
-      batch.add_character(characters_[next_code_point(character)]);
+      batch.add_character(next_code_point(character));
     } else {
       batch.add(p, size, readable);
     }

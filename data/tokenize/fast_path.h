@@ -62,9 +62,12 @@ class FastPath {
   Neighbours neighbours_;
   WordTable words_;  // that are one token; spaces written as spaces
   std::vector<uint32_t> lengths_;
-  // What each of U+0080 ... U+FFFF is by itself: a token, or -2 - i: the tokens at lists_[i], their
-  // number first.
-  std::vector<int32_t> characters_, lists_;
+  // What each of U+0080 ... U+FFFF is by itself: a token, or one for each of its bytes at most.
+  struct Character {
+    int32_t ids[3];
+    uint32_t num_ids;
+  };
+  std::vector<Character> characters_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<WordCache>> caches_;
 };

@@ -44,26 +44,41 @@ void Neighbours::for_each_pair(const std::string& token, Visit visit) {
 
 Neighbours::Neighbours(const std::vector<std::string>& tokens)
     : cut_behind_(0x10000, 0), cut_before_(0x10000, 0), cut_twice_(0x10000, false) {
-  size_t count = 0;
-  for (const std::string& token : tokens)
-    for_each_pair(token, [&](uint32_t, uint32_t) { ++count; });
-  pairs_ = FlatMap<char>(count);
-  const auto add = [&](uint32_t left, uint32_t right) {
-    if (left & kLastByte && right & kFirstBytes) {
+  std::vector<std::pair<uint32_t, uint32_t>> pairs;
+  const auto visit = [&](uint32_t left, uint32_t right) {
+    if ((left | right) < 128) {
+      ascii_[left * 128 + right] = true;
+    } else if (left & kLastByte && right & kFirstBytes) {
       uint32_t lead = right & ~kFirstBytes;
       while (lead > 0xFF) lead >>= 8;
       any_cut_twice_ = true;
       cut_twice_[(left & 0xFF) << 8 | lead] = true;
-      return;
+    } else {
+      if (right & kFirstBytes) cut_behind_[left & 0xFFFF] = 1;
+      if (left & kLastByte) cut_before_[right & 0xFFFF] = 1;
+      pairs.emplace_back(left, right);
     }
-    if (right & kFirstBytes) cut_behind_[left & 0xFFFF] = 1;
-    if (left & kLastByte) cut_before_[right & 0xFFFF] = 1;
-    if ((left | right) < 128) ascii_[left * 128 + right] = true;
-    pairs_.set(static_cast<uint64_t>(left) << 32 | right, 1);
-    const size_t bit = bit_of(left, right);
-    bits_[bit / 64] |= uint64_t{1} << (bit % 64);
   };
-  for (const std::string& token : tokens) for_each_pair(token, add);
+  for (const std::string& token : tokens) for_each_pair(token, visit);
+  std::sort(pairs.begin(), pairs.end());
+  pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
+  pairs_ = FlatMap<char>(pairs.size());
+  int bits = 4;
+  while (uint64_t{2} << bits < 3 * pairs.size()) ++bits;
+  near_pairs_.assign(size_t{1} << bits, 0);
+  shift_ = 64 - bits;
+  for (const auto& [left, right] : pairs) add(left, right);
+}
+
+void Neighbours::add(uint32_t left, uint32_t right) {
+  const uint64_t hash = hash_of(left, right);
+  const size_t bit = hash >> (64 - kBits);
+  bits_[bit / 64] |= uint64_t{1} << (bit % 64);
+  if ((left | right) > 0xFFFF) return pairs_.set(static_cast<uint64_t>(left) << 32 | right, 1);
+  const uint32_t pair = left << 16 | right;
+  size_t at = hash >> shift_;
+  while (near_pairs_[at] != pair && near_pairs_[at] != 0) at = (at + 1) & (near_pairs_.size() - 1);
+  near_pairs_[at] = pair;
 }
 
 bool Neighbours::cut_together(uint32_t left, uint32_t right, const char* left_begin,

@@ -45,14 +45,19 @@ class Neighbours {
   bool cut_together(uint32_t left, uint32_t right, const char* left_begin,
                     const char* right_begin) const;
   bool has(uint32_t left, uint32_t right) const {
-    const size_t bit = bit_of(left, right);
-    return (bits_[bit / 64] >> (bit % 64) & 1) != 0 &&
-           pairs_.find(static_cast<uint64_t>(left) << 32 | right) != nullptr;
+    const uint64_t hash = hash_of(left, right);
+    const size_t bit = hash >> (64 - kBits);
+    if ((bits_[bit / 64] >> (bit % 64) & 1) == 0) return false;
+    if ((left | right) > 0xFFFF) return pairs_.find(static_cast<uint64_t>(left) << 32 | right) != nullptr;
+    const uint32_t pair = left << 16 | right;
+    size_t at = hash >> shift_;
+    while (near_pairs_[at] != pair && near_pairs_[at] != 0) at = (at + 1) & (near_pairs_.size() - 1);
+    return near_pairs_[at] != 0;
   }
-  static size_t bit_of(uint32_t left, uint32_t right) {
-    const uint64_t pair = static_cast<uint64_t>(left) << 32 | right;
-    return pair * 0x9E3779B97F4A7C15u >> (64 - kBits);
+  static uint64_t hash_of(uint32_t left, uint32_t right) {
+    return (static_cast<uint64_t>(left) << 32 | right) * 0x9E3779B97F4A7C15u;
   }
+  void add(uint32_t left, uint32_t right);
   template <typename Visit>
   static void for_each_pair(const std::string& token, Visit visit);
 
@@ -62,6 +67,10 @@ class Neighbours {
   std::vector<uint8_t> cut_behind_, cut_before_;
   bool any_cut_twice_ = false;  // a token that begins within one character and ends within the next
   std::vector<bool> cut_twice_;  // by the last byte of the one and the first of the other
+  // Two characters up to U+FFFF as one number (0: none) by their hash's upper bits, which are most;
+  // the others.
+  std::vector<uint32_t> near_pairs_;
+  int shift_ = 0;
   FlatMap<char> pairs_;
   // Says no to most pairs that are not among them, and fits the second cache.
   static constexpr size_t kBits = 20;
