@@ -31,6 +31,10 @@ PlannedLayout planned(const PlannedRun& run, const ModelShapes& shapes, const La
 // The largest micro-batch that fits, of powers of two rows; else one row.
 PlannedLayout with_micro_batch(const PlannedRun& run, const ModelShapes& shapes, Layout layout, const Hardware& hardware) {
   const int64_t rows = run.rows / layout.dp;
+  if (run.optimizer.optimizer_in_bwd) {  // a step is one micro-batch
+    layout.micro_rows = rows;
+    return planned(run, shapes, layout, hardware);
+  }
   PlannedLayout best;
   for (int64_t micro = 1; micro == 1 || micro * run.row_tokens <= kEnoughTokens; micro *= 2) {
     if (rows % micro != 0) break;
@@ -45,7 +49,8 @@ PlannedLayout with_micro_batch(const PlannedRun& run, const ModelShapes& shapes,
 // One for each way of keeping state and activations, of one way of cutting.
 void add_layouts(const PlannedRun& run, const ModelShapes& shapes, Layout layout, const Hardware& hardware,
                  std::vector<PlannedLayout>& into) {
-  for (layout.zero = 0; layout.zero <= (layout.dp > 1 ? 3 : 0); ++layout.zero) {
+  const int least = run.optimizer.optimizer_in_bwd && layout.dp > 1 ? 2 : 0;  // it has gradients cut in any case
+  for (layout.zero = least; layout.zero <= (layout.dp > 1 ? 3 : 0); ++layout.zero) {
     for (Checkpointing mode : {Checkpointing::kOff, Checkpointing::kSelective, Checkpointing::kBlock}) {
       layout.checkpointing = mode;
       into.push_back(with_micro_batch(run, shapes, layout, hardware));

@@ -75,11 +75,14 @@ MemoryEstimate estimate_memory(const PlannedRun& run, const ModelShapes& s, cons
   const auto weights = static_cast<double>(s.weights), trained = static_cast<double>(s.trained);
   const double tokens = static_cast<double>(layout.micro_rows * run.row_tokens), targets = tokens * run.trained_share;
   const bool adapters = !run.lora.empty(), narrow = width < 4;
+  const bool passing = run.optimizer.optimizer_in_bwd;  // gradients, and then by units in any case
+  const int zero = passing ? std::max(2, layout.zero) : layout.zero;
+  const auto largest_unit = static_cast<double>(std::max({s.first.trained, s.block.trained, s.last.trained}));
   MemoryEstimate m{.program = program};
   // Adapters are float32 whatever the model is.
-  m.weights = (adapters ? (weights - trained) * width + trained * 4 : weights * width) / (layout.zero == 3 ? dp : 1);
-  m.gradients = 4 * trained / (layout.zero >= 2 ? dp : 1);
-  m.optimizer = trained * state_bytes(run.optimizer, narrow && !adapters) / (layout.zero >= 1 ? dp : 1);
+  m.weights = (adapters ? (weights - trained) * width + trained * 4 : weights * width) / (zero == 3 ? dp : 1);
+  m.gradients = 4 * (passing ? largest_unit : trained) / (zero >= 2 ? dp : 1);
+  m.optimizer = trained * state_bytes(run.optimizer, narrow && !adapters) / (zero >= 1 ? dp : 1);
   const LayerBytes layer = layer_bytes(s, layout, tokens, width, run.on_cpu && narrow);
   const auto H = static_cast<double>(s.hidden), V = static_cast<double>(s.vocabulary);
   const HeadOptions head;
@@ -90,8 +93,8 @@ MemoryEstimate estimate_memory(const PlannedRun& run, const ModelShapes& s, cons
   // 16-bit products on a CPU: the rounded gradient of the widest matrix, and both operands in the library's own order.
   const double reordered = narrow && run.on_cpu ? 3 * width * static_cast<double>(s.widest_matrix) : 0;
   const auto whole = [&](const ModelShapes::Unit& unit) {
-    return (layout.zero >= 2 ? 4 * static_cast<double>(unit.trained) : 0) +
-           (layout.zero == 3 ? width * static_cast<double>(unit.weights) : 0);
+    return (zero >= 2 ? 4 * static_cast<double>(unit.trained) : 0) +
+           (zero == 3 ? width * static_cast<double>(unit.weights) : 0);
   };
   const double head_unit = whole(s.tied ? s.first : s.last);
   struct Moment {
