@@ -200,7 +200,8 @@ at::Tensor attention_over_past(const at::Tensor& q_TQD, const std::vector<int64_
   const at::NoGradGuard no_grad;
   at::Tensor out = at::empty_like(q_TQD);
   const bool one_each = q_TQD.size(0) == static_cast<int64_t>(past.size());
-  if (one_each && longest(cu_seqlens) == 1 && use_rows(q_TQD, Path::kBest)) {
+  if (one_each && longest(cu_seqlens) == 1 && q_TQD.is_cpu() &&
+      use_rows(q_TQD, Path::kBest)) {
     attend_one_each(out, q_TQD, past, scoring);
     return out;
   }

@@ -1,7 +1,5 @@
 #include "trainer/kernels/geglu.h"
 
-#include <ATen/Parallel.h>
-
 namespace lathe {
 namespace {
 
@@ -21,8 +19,8 @@ at::Tensor forward_rows(const at::Tensor& gate, const at::Tensor& up) {
   at::Tensor y = at::empty_like(gate);
   with_row_type(gate.scalar_type(), [&](auto type) {
     using T = decltype(type);
-    at::parallel_for(0, gate.numel(), kGrain, [&](int64_t begin, int64_t end) {
-      row_kernels<T>().geglu(rows_of<T>(y) + begin, rows_of<T>(gate) + begin,
+    for_rows_of(gate, gate.numel(), kGrain, [&](int64_t begin, int64_t end) {
+      row_kernels_for<T>(gate).geglu(rows_of<T>(y) + begin, rows_of<T>(gate) + begin,
                              rows_from<T>(up, begin), end - begin);
     });
   });
@@ -39,8 +37,8 @@ variable_list backward_rows(const at::Tensor& dy, const at::Tensor& gate, const 
   at::Tensor dup = up.defined() ? at::empty_like(up) : at::Tensor();
   with_row_type(gate.scalar_type(), [&](auto type) {
     using T = decltype(type);
-    at::parallel_for(0, gate.numel(), kGrain, [&](int64_t begin, int64_t end) {
-      row_kernels<T>().geglu_backward(rows_of<T>(dgate) + begin, rows_from<T>(dup, begin),
+    for_rows_of(gate, gate.numel(), kGrain, [&](int64_t begin, int64_t end) {
+      row_kernels_for<T>(gate).geglu_backward(rows_of<T>(dgate) + begin, rows_from<T>(dup, begin),
                                       rows_of<T>(dy) + begin, rows_of<T>(gate) + begin,
                                       rows_from<T>(up, begin), end - begin);
     });

@@ -1,7 +1,5 @@
 #include "trainer/kernels/head.h"
 
-#include <ATen/Parallel.h>
-
 #include "trainer/kernels/embedding.h"
 #include "trainer/kernels/product.h"
 
@@ -16,10 +14,11 @@ void pick_rows(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& 
   const int64_t rows = logits.size(0), width = logits.size(1);
   with_row_type(logits.scalar_type(), [&](auto type) {
     using T = decltype(type);
-    at::parallel_for(0, rows, grain_rows(width), [&](int64_t begin, int64_t end) {
-      row_kernels<T>().log_softmax_pick(rows_of<float>(picked) + begin, rows_of<float>(lse) + begin,
-                                        rows_of<T>(logits) + begin * width,
-                                        rows_of<int64_t>(targets) + begin, end - begin, width);
+    for_rows_of(logits, rows, grain_rows(width), [&](int64_t begin, int64_t end) {
+      row_kernels_for<T>(logits).log_softmax_pick(
+          rows_of<float>(picked) + begin, rows_of<float>(lse) + begin,
+          rows_of<T>(logits) + begin * width, rows_of<int64_t>(targets) + begin, end - begin,
+          width);
     });
   });
 }
@@ -37,8 +36,8 @@ void pick_backward_rows(at::Tensor& dlogits, const at::Tensor& logits, const at:
   const int64_t rows = logits.size(0), width = logits.size(1);
   with_row_type(logits.scalar_type(), [&](auto type) {
     using T = decltype(type);
-    at::parallel_for(0, rows, grain_rows(width), [&](int64_t begin, int64_t end) {
-      row_kernels<T>().log_softmax_pick_backward(
+    for_rows_of(logits, rows, grain_rows(width), [&](int64_t begin, int64_t end) {
+      row_kernels_for<T>(logits).log_softmax_pick_backward(
           rows_of<T>(dlogits) + begin * width, rows_of<T>(logits) + begin * width,
           rows_of<float>(lse) + begin, rows_of<float>(dpicked) + begin,
           rows_of<int64_t>(targets) + begin, end - begin, width);
@@ -64,9 +63,10 @@ void uncap_gradient(at::Tensor& dlogits, const at::Tensor& capped, double softca
   }
   with_row_type(dlogits.scalar_type(), [&](auto type) {
     using T = decltype(type);
-    at::parallel_for(0, dlogits.numel(), 16384, [&](int64_t begin, int64_t end) {
-      row_kernels<T>().softcap_backward(rows_of<T>(dlogits) + begin, rows_of<T>(capped) + begin,
-                                        end - begin, static_cast<float>(softcap));
+    for_rows_of(dlogits, dlogits.numel(), 16384, [&](int64_t begin, int64_t end) {
+      row_kernels_for<T>(dlogits).softcap_backward(rows_of<T>(dlogits) + begin,
+                                                   rows_of<T>(capped) + begin, end - begin,
+                                                   static_cast<float>(softcap));
     });
   });
 }
@@ -171,9 +171,9 @@ void cap_logits(at::Tensor& logits, double softcap, Path path) {
   }
   with_row_type(logits.scalar_type(), [&](auto type) {
     using T = decltype(type);
-    at::parallel_for(0, logits.numel(), 16384, [&](int64_t begin, int64_t end) {
-      row_kernels<T>().softcap(rows_of<T>(logits) + begin, end - begin,
-                               static_cast<float>(softcap));
+    for_rows_of(logits, logits.numel(), 16384, [&](int64_t begin, int64_t end) {
+      row_kernels_for<T>(logits).softcap(rows_of<T>(logits) + begin, end - begin,
+                                         static_cast<float>(softcap));
     });
   });
 }

@@ -1,7 +1,5 @@
 #include "trainer/kernels/norm.h"
 
-#include <ATen/Parallel.h>
-
 #include "trainer/kernels/product.h"
 
 namespace lathe {
@@ -23,8 +21,8 @@ Forward forward_rows(const at::Tensor& x, const at::Tensor& delta, const at::Ten
               at::empty({rows}, x.options().dtype(at::kFloat))};
   with_row_type(x.scalar_type(), [&](auto type) {
     using T = decltype(type);
-    const auto kernel = row_kernels<T>().rms_norm;
-    at::parallel_for(0, rows, grain_rows(width), [&](int64_t begin, int64_t end) {
+    const auto kernel = row_kernels_for<T>(x).rms_norm;
+    for_rows_of(x, rows, grain_rows(width), [&](int64_t begin, int64_t end) {
       const int64_t at = begin * width;
       const T* d = rows_of<T>(delta);
       kernel(rows_of<T>(out.normed_TH) + at, d ? rows_of<T>(out.sum_TH) + at : nullptr,
@@ -50,13 +48,13 @@ at::Tensor backward_rows(const at::Tensor& dy, const at::Tensor& dsum, const at:
                          at::Tensor* dweight) {
   const int64_t rows = x.size(0), width = x.size(1);
   at::Tensor dx = at::empty_like(x);
-  at::Tensor partial = at::zeros({kPartialSums, width}, x.options().dtype(at::kFloat));
-  const int64_t part_rows = (rows + kPartialSums - 1) / kPartialSums;
+  const int64_t parts = x.is_cpu() ? kPartialSums : 1, part_rows = (rows + parts - 1) / parts;
+  at::Tensor partial = at::zeros({parts, width}, x.options().dtype(at::kFloat));
   with_row_type(x.scalar_type(), [&](auto type) {
     using T = decltype(type);
-    const auto kernel = row_kernels<T>().rms_norm_backward;
+    const auto kernel = row_kernels_for<T>(x).rms_norm_backward;
     const int64_t grain = std::max<int64_t>(1, grain_rows(width) / std::max<int64_t>(1, part_rows));
-    at::parallel_for(0, kPartialSums, grain, [&](int64_t first, int64_t last) {
+    for_rows_of(x, parts, grain, [&](int64_t first, int64_t last) {
       for (int64_t part = first; part < last; ++part) {
         const int64_t begin = std::min(rows, part * part_rows);
         const int64_t end = std::min(rows, begin + part_rows), at = begin * width;
@@ -69,7 +67,7 @@ at::Tensor backward_rows(const at::Tensor& dy, const at::Tensor& dsum, const at:
   });
   if (dweight != nullptr) {
     float* first = rows_of<float>(partial);
-    for (int64_t part = 1; part < kPartialSums; ++part) {
+    for (int64_t part = 1; part < parts; ++part) {
       for (int64_t i = 0; i < width; ++i) first[i] += first[part * width + i];
     }
     dweight->add_(partial[0]);

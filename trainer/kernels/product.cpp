@@ -47,7 +47,7 @@ bool add_outer_by_mkl(at::Tensor& grad_OI, const at::Tensor& dy_TO, const at::Te
 constexpr int64_t kThin = 8;
 
 bool is_thin(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
-  return x_TI.size(0) <= kThin && use_rows(weight_OI, Path::kBest) && weight_OI.is_contiguous() &&
+  return x_TI.size(0) <= kThin && weight_OI.is_cpu() && use_rows(weight_OI, Path::kBest) && weight_OI.is_contiguous() &&
          x_TI.scalar_type() == weight_OI.scalar_type() && has_simd(Simd::kAvx2);
 }
 

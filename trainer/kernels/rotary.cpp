@@ -1,7 +1,5 @@
 #include "trainer/kernels/rotary.h"
 
-#include <ATen/Parallel.h>
-
 namespace lathe {
 namespace {
 
@@ -14,8 +12,8 @@ at::Tensor turn_rows(const at::Tensor& x, const at::Tensor& cos, const at::Tenso
   const int64_t rows = x.size(0), heads = x.size(1), half = cos.size(1), width = heads * x.size(2);
   with_row_type(x.scalar_type(), [&](auto type) {
     using T = decltype(type);
-    at::parallel_for(0, rows, grain_rows(width), [&](int64_t begin, int64_t end) {
-      row_kernels<T>().rotate(rows_of<T>(y) + begin * width, rows_of<T>(x) + begin * width,
+    for_rows_of(x, rows, grain_rows(width), [&](int64_t begin, int64_t end) {
+      row_kernels_for<T>(x).rotate(rows_of<T>(y) + begin * width, rows_of<T>(x) + begin * width,
                               rows_of<float>(cos) + begin * half,
                               rows_of<float>(sin) + begin * half, end - begin, heads, x.size(2),
                               half, static_cast<float>(direction));

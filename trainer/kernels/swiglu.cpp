@@ -1,7 +1,5 @@
 #include "trainer/kernels/swiglu.h"
 
-#include <ATen/Parallel.h>
-
 namespace lathe {
 namespace {
 
@@ -14,8 +12,8 @@ at::Tensor forward_rows(const at::Tensor& gate, const at::Tensor& up) {
   at::Tensor y = at::empty_like(gate);
   with_row_type(gate.scalar_type(), [&](auto type) {
     using T = decltype(type);
-    at::parallel_for(0, gate.numel(), kGrain, [&](int64_t begin, int64_t end) {
-      row_kernels<T>().swiglu(rows_of<T>(y) + begin, rows_of<T>(gate) + begin,
+    for_rows_of(gate, gate.numel(), kGrain, [&](int64_t begin, int64_t end) {
+      row_kernels_for<T>(gate).swiglu(rows_of<T>(y) + begin, rows_of<T>(gate) + begin,
                               rows_of<T>(up) + begin, end - begin);
     });
   });
@@ -31,8 +29,8 @@ variable_list backward_rows(const at::Tensor& dy, const at::Tensor& gate, const 
   at::Tensor dgate = at::empty_like(gate), dup = at::empty_like(up);
   with_row_type(gate.scalar_type(), [&](auto type) {
     using T = decltype(type);
-    at::parallel_for(0, gate.numel(), kGrain, [&](int64_t begin, int64_t end) {
-      row_kernels<T>().swiglu_backward(rows_of<T>(dgate) + begin, rows_of<T>(dup) + begin,
+    for_rows_of(gate, gate.numel(), kGrain, [&](int64_t begin, int64_t end) {
+      row_kernels_for<T>(gate).swiglu_backward(rows_of<T>(dgate) + begin, rows_of<T>(dup) + begin,
                                        rows_of<T>(dy) + begin, rows_of<T>(gate) + begin,
                                        rows_of<T>(up) + begin, end - begin);
     });
