@@ -52,6 +52,14 @@ UrlLists url_lists(const UrlConfig& config) {
   return lists;
 }
 
+std::vector<std::string> expand_all(const std::vector<std::string>& paths) {
+  std::vector<std::string> files;
+  for (const std::string& path : paths) {
+    for (std::string& file : expand_paths(path)) files.push_back(std::move(file));
+  }
+  return files;
+}
+
 }  // namespace
 
 CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& resolved) {
@@ -63,6 +71,7 @@ CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& r
     options.thresholds[rule] = number_of(text, resolved.where("thresholds"), "thresholds");
   options.urls = url_lists(config.url);
   options.languages = config.languages;
+  options.unigram = {config.unigram.frequencies, expand_all(config.unigram.corpus)};
   for (const EvaluationConfig& e : config.evaluations)
     options.evaluations.push_back(
         {e.name.empty() ? own_name(e.path) : e.name, expand_paths(e.path), e.keys});

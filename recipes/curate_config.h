@@ -103,6 +103,18 @@ void fields(V& v, DuplicatesConfig& c) {
     at_least(1));
 }
 
+struct UnigramConfig {
+  std::string frequencies;
+  std::vector<std::string> corpus;
+};
+
+template <class V>
+void fields(V& v, UnigramConfig& c) {
+  v("frequencies", c.frequencies,
+    "file of words with their counts, one a line (\"the,23135851162\"), for the filter unigram");
+  v("corpus", c.corpus, "instead: files, globs or folders of texts in which words are counted");
+}
+
 struct UrlConfig {
   std::string domains, hard_words, soft_words;
 };
@@ -158,6 +170,7 @@ struct CurateConfig {
   std::string tokenizer, occupations, pii = "tag", rewrite = "none";
   DuplicatesConfig duplicates;
   UrlConfig url;
+  UnigramConfig unigram;
   MixConfig mix;
   int64_t threads = 0, block_mb = 8;
 };
@@ -170,7 +183,7 @@ void fields(V& v, CurateConfig& c) {
   v("filters", c.filters,
     "whose rules decide, in this order: url, gopher_repetition, gopher_quality, c4, c4_paragraph, "
     "fineweb, english, dclm, "
-    "language, contamination, pii, chat");
+    "language, unigram, contamination, pii, chat");
   v("drop", c.drop, "rules of your own over signals: [\"words < 50 or stop_words < 2\"]");
   v("thresholds", c.thresholds, "other thresholds for rules: {gopher_short_doc: 20}");
   v("languages", c.languages, "codes that the filter language wants: [en, de]");
@@ -193,6 +206,7 @@ void fields(V& v, CurateConfig& c) {
   v("duplicates", c.duplicates, "which documents count as the same, and which of them survives");
   v("mix", c.mix, "how often training takes what was kept; data.train: output_dir follows it");
   v("url", c.url, "lists for the filter url");
+  v("unigram", c.unigram, "how often words occur, for the filter unigram");
   v("threads", c.threads, "0: all cores", between(0, 1024));
   v("block_mb", c.block_mb, "records that are read at once and written as one part",
     between(1, 1024));

@@ -9,14 +9,13 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
-#include <set>
 #include <stdexcept>
 
+#include "data/curate/check_options.h"
 #include "data/curate/curate_keys.h"
 #include "data/curate/curate_ranks.h"
 #include "data/curate/curate_report.h"
 #include "data/curate/decide.h"
-#include "data/curate/language.h"
 #include "data/curate/measure_block.h"
 #include "data/curate/occupations.h"
 #include "data/curate/write_records.h"
@@ -46,42 +45,6 @@ class FolderLock {
  private:
   int fd_;
 };
-
-void check(const CurateOptions& options) {
-  std::set<std::string> names;
-  for (const CurateSource& source : options.sources) {
-    if (source.files.empty())
-      throw std::invalid_argument("curate: source " + source.name + " has no files");
-    if (source.name.empty() || source.name.find('/') != source.name.npos || source.name[0] == '.')
-      throw std::invalid_argument("curate: a source's name becomes a folder; found `" +
-                                  source.name + "`");
-    if (!names.insert(source.name).second)
-      throw std::invalid_argument("curate: two sources are called " + source.name +
-                                  "; give them names");
-  }
-  for (const double share :
-       {options.repeated_sentences, options.repeated_paragraphs, options.repeated_substrings}) {
-    if (!(share >= 0 && share <= 1))
-      throw std::invalid_argument(
-          fmt::format("curate: repeated_sentences, repeated_paragraphs and repeated_substrings are "
-                      "shares; found {}, expected 0 to 1",
-                      share));
-  }
-  if (options.substring_bytes < 1 || options.suffix_array_bytes > int64_t{16} << 30)
-    throw std::invalid_argument(
-        fmt::format("curate: substring_bytes is {} and suffix_array_bytes {}; expected at least 1, "
-                    "and at most 16 GiB",
-                    options.substring_bytes, options.suffix_array_bytes));
-  if (options.paragraph_ngram < 1)
-    throw std::invalid_argument(
-        fmt::format("curate: paragraph_ngram is {}, expected at least 1", options.paragraph_ngram));
-  std::vector<MixtureSource> planned;
-  for (const CurateSource& source : options.sources)
-    planned.push_back({.name = source.name, .tier = source.tier, .words = 1});
-  plan_mixture(options.mixture, planned);
-  if (options.sources.empty()) throw std::invalid_argument("curate: no sources are given");
-  if (!options.languages.empty() && !can_guess_languages()) guess_language("");
-}
 
 std::string read_all(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -117,6 +80,10 @@ class Curation {
       resources_.occupations = &*occupations_;
     }
     resources_.languages = options.languages;
+    if (!options.unigram.empty()) {
+      unigrams_.emplace(options.unigram, options.threads);
+      resources_.unigrams = &*unigrams_;
+    }
     std::vector<EvaluationItem> items;
     for (const EvaluationSource& evaluation : options.evaluations) {
       for (const std::string& file : evaluation.files) {
@@ -335,6 +302,7 @@ class Curation {
   Resources resources_;
   std::optional<Contamination> contamination_;
   std::optional<Occupations> occupations_;
+  std::optional<Unigrams> unigrams_;
   std::vector<std::unique_ptr<Measurer>> measurers_;
   size_t num_blocks_ = 0;
   ExampleCollector examples_;
@@ -365,7 +333,7 @@ CurateResult curate_together(const CurateOptions& options, const std::string& fo
   std::optional<CurateKeys> keys;
   std::optional<FolderLock> lock;  // the first rank's
   ranks.together([&] {
-    check(options);
+    check_curate_options(options);
     if (!options.tokenizer.empty()) tokenizer.emplace(options.tokenizer);
     keys = make_keys(options, tokenizer ? tokenizer->hash() : "");
     if (ranks.rank != 0) return;

@@ -11,6 +11,7 @@
 #include "data/curate/document.h"
 #include "data/curate/minhash.h"
 #include "data/curate/mixture.h"
+#include "data/curate/unigrams.h"
 #include "data/curate/url_lists.h"
 
 // Raw files -> kept records, and a reason for every one that was not kept. Three passes: signals
@@ -43,6 +44,7 @@ struct CurateOptions {
   std::map<std::string, double> thresholds;  // of rules by name; others keep their authors'
   UrlLists urls;
   std::vector<std::string> languages;
+  UnigramOptions unigram;
   std::vector<EvaluationSource> evaluations;
   ContaminationOptions contamination;
   bool exact = true, near = true;

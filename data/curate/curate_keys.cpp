@@ -40,6 +40,10 @@ CurateKeys make_keys(const CurateOptions& o, const std::string& tokenizer_hash) 
       {"contamination", {o.contamination.document_ngram, o.contamination.item_ngram}}};
   signals["tokenizer"] = tokenizer_hash;
   if (!o.occupations.empty()) signals["occupations"] = file_hashes({o.occupations});
+  if (!o.unigram.empty())
+    signals["unigram"] = {file_hashes(o.unigram.files),
+                          o.unigram.frequencies.empty() ? json()
+                                                        : file_hashes({o.unigram.frequencies})};
   for (const Filter& filter : filter_table())
     signals["filters"].push_back({filter.name, filter.version});
   signals["domains"] = std::set<std::string>(o.urls.domains.begin(), o.urls.domains.end());

@@ -214,8 +214,12 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
   fill_histograms(report, options, rules, samples);
   fill_clusters(report, decisions);
   std::vector<MixtureSource> kept;
-  for (const CurateSource& source : options.sources)
-    kept.push_back({.name = source.name, .tier = source.tier, .words = source_words[source.name]});
+  for (const CurateSource& source : options.sources) {
+    MixtureSource& one = kept.emplace_back();
+    one.name = source.name;
+    one.tier = source.tier;
+    one.words = source_words[source.name];
+  }
   report.mixture = plan_mixture(options.mixture, std::move(kept));
   if (!options.mixture.stages.empty()) report.stage_starts.push_back(0);
   for (const MixtureStage& stage : options.mixture.stages)

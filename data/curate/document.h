@@ -36,6 +36,7 @@ struct Workspace {
 class Contamination;
 class Occupations;
 class Tokenizer;
+class Unigrams;
 
 // What filters hold documents against; shared by all threads.
 struct Resources {
@@ -43,6 +44,7 @@ struct Resources {
   std::vector<std::string> languages;            // that are wanted; empty: any, and none is told
   const Occupations* occupations = nullptr;      // nullptr: they are not counted
   const Tokenizer* tokenizer = nullptr;          // nullptr: tokens are not counted
+  const Unigrams* unigrams = nullptr;            // nullptr: words are not looked up
   const Contamination* contamination = nullptr;  // nullptr: there is nothing to look for
 };
 

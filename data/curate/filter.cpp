@@ -37,6 +37,7 @@ std::span<const Filter> filter_table() {
                                 english_filter(),
                                 dclm_filter(),
                                 language_filter(),
+                                unigram_filter(),
                                 contamination_filter(),
                                 pii_filter(),
                                 chat_filter()};

@@ -14,6 +14,7 @@ Filter english_filter();
 Filter dclm_filter();
 Filter url_filter();
 Filter language_filter();
+Filter unigram_filter();
 Filter contamination_filter();
 Filter pii_filter();
 Filter chat_filter();
