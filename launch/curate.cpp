@@ -71,9 +71,11 @@ CurateResult curate_with_all(CurateOptions options, const CurateConfig& config, 
   return result;
 }
 
-void print_result(const CurateResult& result, const std::string& folder, double seconds) {
+void print_result(const CurateResult& result, const std::string& folder, double seconds, bool trained) {
   fmt::print("{} documents read, {} kept, {} dropped{}\n", result.read, result.kept, result.dropped,
              result.was_there ? " (was made before)" : fmt::format(" in {:.1f} s", seconds));
+  if (const auto quality = read_quality_report(folder + "/quality"); trained && quality)
+    fmt::print("{}", quality_table(*quality));
   for (const auto& [rule, count] : result.dropped_by) fmt::print("  {:>8}  {}\n", count, rule);
   fmt::print(
       "kept records: {0}/kept/<source>; dropped, with reasons: {0}/excluded/<source>; report: "
@@ -104,7 +106,7 @@ int curate_verb(int argc, char** argv) {
     const CurateResult result = curate_with_all(options, config, launched);
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (rank == 0) print_result(result, config.output_dir, seconds);
+    if (rank == 0) print_result(result, config.output_dir, seconds, options.quality_classifier.trains());
     return kDone;
   } catch (...) {
     if (launched <= 1) throw;

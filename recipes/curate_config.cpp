@@ -71,6 +71,20 @@ CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& r
     options.thresholds[rule] = number_of(text, resolved.where("thresholds"), "thresholds");
   options.urls = url_lists(config.url);
   options.languages = config.languages;
+  options.language_model = config.language_model;
+  const QualityConfig& q = config.quality_classifier;
+  options.quality_classifier = {
+      .positives = expand_all(q.positives),
+      .negatives = expand_all(q.negatives),
+      .model = q.model,
+      .label = q.label,
+      .training = {.word_ngrams = static_cast<int>(q.word_ngrams),
+                   .dim = static_cast<int>(q.dim),
+                   .epoch = static_cast<int>(q.epoch),
+                   .bucket = static_cast<int>(q.bucket),
+                   .lr = q.lr},
+      .held_out = q.held_out,
+      .most_examples = q.most_examples};
   options.unigram = {config.unigram.frequencies, expand_all(config.unigram.corpus)};
   for (const EvaluationConfig& e : config.evaluations)
     options.evaluations.push_back(

@@ -51,7 +51,18 @@ void check_values(const CurateOptions& options) {
   }
   plan_mixture(options.mixture, planned);
   if (options.sources.empty()) throw std::invalid_argument("curate: no sources are given");
-  if (!options.languages.empty() && !can_guess_languages()) guess_language("");
+  if (options.languages.empty() && !options.language_model.empty())
+    throw std::invalid_argument(
+        "curate: language_model is given, but `languages` names none that is wanted");
+  if (!options.languages.empty() && options.language_model.empty() && !can_guess_languages())
+    guess_language("");
+  const QualityOptions& quality = options.quality_classifier;
+  if (quality.trains() && !quality.model.empty())
+    throw std::invalid_argument(
+        "curate: quality_classifier.model is given and examples to train one; leave one of them out");
+  if (quality.trains() && (quality.positives.empty() || quality.negatives.empty()))
+    throw std::invalid_argument(
+        "curate: quality_classifier.positives and quality_classifier.negatives are given together or not at all");
 }
 
 void check_there(const char* key, const std::string& path) {
@@ -84,7 +95,9 @@ void check_measurable(const CurateOptions& options) {
     const char* what;
   };
   const Need needs[] = {
-      {"unigram", !options.unigram.empty(), "unigram.frequencies or unigram.corpus"}};
+      {"unigram", !options.unigram.empty(), "unigram.frequencies or unigram.corpus"},
+      {"quality", !options.quality_classifier.empty(),
+       "quality_classifier.positives and quality_classifier.negatives, or quality_classifier.model"}};
   for (const Need& need : needs) {
     const std::string asker = need.given ? "" : asker_of(options, filter_named(need.filter));
     if (!asker.empty())
@@ -100,6 +113,8 @@ void check_measurable(const CurateOptions& options) {
 void check_curate_options(const CurateOptions& options) {
   check_values(options);
   check_there("unigram.frequencies", options.unigram.frequencies);
+  check_there("language_model", options.language_model);
+  check_there("quality_classifier.model", options.quality_classifier.model);
   check_measurable(options);
 }
 

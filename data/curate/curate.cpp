@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -63,6 +64,8 @@ void replace_folder(const std::string& from, const std::string& to) {
   fs::rename(from, to);
 }
 
+std::string quality_folder(const std::string& folder) { return folder + "/quality"; }
+
 class Curation {
  public:
   Curation(const CurateOptions& options, std::string folder, CurateKeys keys,
@@ -84,6 +87,7 @@ class Curation {
       unigrams_.emplace(options.unigram, options.threads);
       resources_.unigrams = &*unigrams_;
     }
+    add_classifiers();
     std::vector<EvaluationItem> items;
     for (const EvaluationSource& evaluation : options.evaluations) {
       for (const std::string& file : evaluation.files) {
@@ -117,6 +121,24 @@ class Curation {
   }
 
  private:
+  void add_classifiers() {
+    if (!options_.language_model.empty()) {
+      language_model_ = std::make_unique<TextClassifier>(options_.language_model);
+      resources_.language_model = language_model_.get();
+    }
+    const QualityOptions& quality = options_.quality_classifier;
+    if (quality.empty()) return;
+    quality_ = std::make_unique<TextClassifier>(
+        quality.trains() ? quality_folder(folder_) + "/model.bin" : quality.model);
+    resources_.quality = quality_.get();
+    resources_.quality_label = quality.trains() ? QualityOptions().label : quality.label;
+    const std::vector<std::string>& labels = quality_->labels();
+    if (std::find(labels.begin(), labels.end(), resources_.quality_label) == labels.end())
+      throw std::invalid_argument(fmt::format("quality_classifier.label: {} has no `{}`; expected one of {}",
+                                              quality.model, quality.label,
+                                              fmt::join(labels, ", ")));
+  }
+
   std::string block_path(size_t b) const { return fmt::format("{}/signals/{:06}.sig", folder_, b); }
 
   ForEachBlock for_each() const {
@@ -286,6 +308,8 @@ class Curation {
                                       contamination_ ? &*contamination_ : nullptr);
     if (occupations_) report.occupations = count_occupations(*occupations_, decisions, for_each());
     report.examples = examples_.all();
+    if (options_.quality_classifier.trains())
+      report.quality = read_quality_report(quality_folder(folder_));
     report.key = keys_.output;
     replace_file(folder_ + "/mixture.json", mixture_json(options_.mixture, report.mixture));
     replace_file(folder_ + "/report.html", report_page(report));
@@ -303,6 +327,7 @@ class Curation {
   std::optional<Contamination> contamination_;
   std::optional<Occupations> occupations_;
   std::optional<Unigrams> unigrams_;
+  std::unique_ptr<TextClassifier> language_model_, quality_;
   std::vector<std::unique_ptr<Measurer>> measurers_;
   size_t num_blocks_ = 0;
   ExampleCollector examples_;
@@ -344,6 +369,13 @@ CurateResult curate_together(const CurateOptions& options, const std::string& fo
   if (before) {
     before->was_there = true;
     return *before;
+  }
+  if (options.quality_classifier.trains()) {
+    ranks.together([&] {
+      if (ranks.rank != 0) return;
+      train_quality_classifier(options.quality_classifier, options.threads, keys->quality,
+                               quality_folder(folder));
+    });
   }
   std::optional<Curation> curation;
   ranks.together([&] {

@@ -44,6 +44,17 @@ CurateKeys make_keys(const CurateOptions& o, const std::string& tokenizer_hash) 
     signals["unigram"] = {file_hashes(o.unigram.files),
                           o.unigram.frequencies.empty() ? json()
                                                         : file_hashes({o.unigram.frequencies})};
+  if (!o.language_model.empty()) signals["language_model"] = file_hashes({o.language_model});
+  const QualityOptions& q = o.quality_classifier;
+  json quality;
+  if (q.trains()) {
+    quality = {file_hashes(q.positives), file_hashes(q.negatives), q.training.word_ngrams,
+               q.training.dim,           q.training.epoch,         q.training.bucket,
+               q.training.lr,            q.held_out,               q.most_examples};
+  } else if (!q.empty()) {
+    quality = {file_hashes({q.model}), q.label};
+  }
+  if (!q.empty()) signals["quality"] = quality;
   for (const Filter& filter : filter_table())
     signals["filters"].push_back({filter.name, filter.version});
   signals["domains"] = std::set<std::string>(o.urls.domains.begin(), o.urls.domains.end());
@@ -77,7 +88,7 @@ CurateKeys make_keys(const CurateOptions& o, const std::string& tokenizer_hash) 
                     o.quality,
                     static_cast<int>(o.pii),
                     static_cast<int>(o.rewrite)};
-  return {signals_key, hex16(hash_bytes(output.dump()))};
+  return {signals_key, hex16(hash_bytes(output.dump())), hex16(hash_bytes(quality.dump()))};
 }
 
 }  // namespace lathe

@@ -126,6 +126,12 @@ std::string occupations(const CurateReport& report) {
   return out + "</table>";
 }
 
+std::string quality(const CurateReport& report) {
+  if (!report.quality) return "";
+  return fmt::format("<h2>Quality classifier</h2><pre>{}</pre>",
+                     escaped(quality_table(*report.quality)));
+}
+
 std::string counts(const char* title, const std::map<std::string, int64_t>& values) {
   if (values.empty()) return "";
   std::string out = fmt::format("<h2>{}</h2><table>", title);
@@ -175,7 +181,7 @@ std::string report_page(const CurateReport& report) {
       page += fmt::format("<tr><td>{}<td>{}</tr>", escaped(task.task), task.documents);
     page += "</table>";
   }
-  page += mixture(report);
+  page += quality(report) + mixture(report);
   page += counts("Kept, by source", report.sources) + counts("Kept, by tier", report.tiers) +
           counts("Languages", report.languages) + counts("Personal data found", report.pii) +
           occupations(report);

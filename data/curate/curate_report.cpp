@@ -307,6 +307,7 @@ std::string report_json(const CurateReport& r) {
                                                {"percent_female", o.percent_female}});
   if (!r.occupations.empty())
     object["occupations"]["correlation"] = number(correlation(r.occupations, kLeastSentences));
+  if (r.quality) object["quality_classifier"] = ordered_json::parse(quality_json(*r.quality));
   object["languages"] = r.languages;
   object["tiers"] = r.tiers;
   object["pii"] = r.pii;

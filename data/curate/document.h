@@ -35,6 +35,7 @@ struct Workspace {
 
 class Contamination;
 class Occupations;
+class TextClassifier;
 class Tokenizer;
 class Unigrams;
 
@@ -42,6 +43,9 @@ class Unigrams;
 struct Resources {
   UrlLists urls;
   std::vector<std::string> languages;            // that are wanted; empty: any, and none is told
+  const TextClassifier* language_model = nullptr;  // tells them; nullptr: CLD2 does
+  const TextClassifier* quality = nullptr;         // nullptr: it is not asked
+  std::string quality_label;                       // of a good text
   const Occupations* occupations = nullptr;      // nullptr: they are not counted
   const Tokenizer* tokenizer = nullptr;          // nullptr: tokens are not counted
   const Unigrams* unigrams = nullptr;            // nullptr: words are not looked up

@@ -38,6 +38,7 @@ std::span<const Filter> filter_table() {
                                 dclm_filter(),
                                 language_filter(),
                                 unigram_filter(),
+                                quality_filter(),
                                 contamination_filter(),
                                 pii_filter(),
                                 chat_filter()};

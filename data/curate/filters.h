@@ -15,6 +15,7 @@ Filter dclm_filter();
 Filter url_filter();
 Filter language_filter();
 Filter unigram_filter();
+Filter quality_filter();
 Filter contamination_filter();
 Filter pii_filter();
 Filter chat_filter();

@@ -50,7 +50,7 @@ TEST(CurateRules, EveryRuleDropsBeyondItsThresholdAndKeepsAtIt) {
       EXPECT_EQ(verdict.value, value);
     }
   }
-  EXPECT_EQ(rules_seen, 63);
+  EXPECT_EQ(rules_seen, 64);
 }
 
 TEST(CurateRules, AThresholdOfTheUserReplacesTheAuthors) {
