@@ -116,6 +116,8 @@ CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& r
   options.mixture.most_words = numbers_of(config.mix.most_words, "mix.most_words");
   for (const MixStageConfig& stage : config.mix.stages)
     options.mixture.stages.push_back({stage.start, numbers_of(stage.shares, "mix.stages")});
+  options.mixture.order_by = config.mix.order_by;
+  options.mixture.descending = config.mix.order == "descending";
   options.mixture.most_repeats = config.mix.most_repeats;
   options.tokenizer = config.tokenizer;
   options.occupations = config.occupations;

@@ -170,6 +170,7 @@ struct MixConfig {
   TextMap shares, most_words;
   double most_repeats = 4;
   std::vector<MixStageConfig> stages;
+  std::string order_by, order = "ascending";
 };
 
 template <class V>
@@ -179,6 +180,10 @@ void fields(V& v, MixConfig& c) {
     "others by their words");
   v("most_words", c.most_words, "most words of a source per epoch: {web: 1e9}");
   v("most_repeats", c.most_repeats, "most times a document is taken per epoch", above(0));
+  v("order_by", c.order_by,
+    "a signal by which training takes documents instead of shuffling them: quality; empty: none");
+  v("order", c.order, "those with the least of it first, or with the most",
+    one_of({"ascending", "descending"}));
   v("stages", c.stages,
     "a curriculum, behind mix.shares: [{start: 0.8, shares: {gold: 0.9, web: 0.1}}]; general data "
     "that keep a "

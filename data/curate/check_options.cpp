@@ -50,6 +50,7 @@ void check_values(const CurateOptions& options) {
     one.words = 1;
   }
   plan_mixture(options.mixture, planned);
+  if (!options.mixture.order_by.empty()) signal_index(options.mixture.order_by);
   if (options.sources.empty()) throw std::invalid_argument("curate: no sources are given");
   if (options.languages.empty() && !options.language_model.empty())
     throw std::invalid_argument(
@@ -83,6 +84,7 @@ std::string asker_of(const CurateOptions& options, const Filter& filter) {
       if (Expression(text).asks_for(index)) return "drop: " + text;
     }
     if (options.quality == signal.name) return "duplicates.quality";
+    if (options.mixture.order_by == signal.name) return "mix.order_by";
   }
   return "";
 }

@@ -75,6 +75,8 @@ CurateKeys make_keys(const CurateOptions& o, const std::string& tokenizer_hash) 
   output["mixture"] = {o.mixture.shares, o.mixture.most_words, o.mixture.most_repeats};
   for (const MixtureStage& stage : o.mixture.stages)
     output["mixture"].push_back({stage.start, stage.shares});
+  if (!o.mixture.order_by.empty())
+    output["mixture"].push_back({o.mixture.order_by, o.mixture.descending});
   output["rest"] = {o.exact,
                     o.near,
                     o.most_same_answers,

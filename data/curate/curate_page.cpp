@@ -92,6 +92,9 @@ std::string histogram(const CurateReport::Histogram& h) {
 // A table for each stage of training, or one where there are none.
 std::string mixture(const CurateReport& report) {
   std::string out = "<h2>Mixture</h2>";
+  if (!report.order_by.empty())
+    out += fmt::format("<p>Training takes documents by {}, those with the {} first.</p>",
+                       escaped(report.order_by), report.descending ? "most" : "least");
   for (size_t stage = 0; stage < std::max<size_t>(report.stage_starts.size(), 1); ++stage) {
     if (!report.stage_starts.empty())
       out += fmt::format("<p>From {:g} on ({}):</p>", report.stage_starts[stage],

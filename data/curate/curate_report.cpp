@@ -221,6 +221,8 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
     one.words = source_words[source.name];
   }
   report.mixture = plan_mixture(options.mixture, std::move(kept));
+  report.order_by = options.mixture.order_by;
+  report.descending = options.mixture.descending;
   if (!options.mixture.stages.empty()) report.stage_starts.push_back(0);
   for (const MixtureStage& stage : options.mixture.stages)
     report.stage_starts.push_back(stage.start);
