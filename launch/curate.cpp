@@ -12,10 +12,13 @@
 #include "launch/fatal.h"
 #include "launch/launched.h"
 #include "launch/ranks.h"
+#include "launch/run_files.h"
 #include "launch/run_verb.h"
 #include "parallel/mpi_group.h"
 #include "recipes/curate_config.h"
+#include "recipes/text_likelihood.h"
 #include "trainer/agree.h"
+#include "trainer/hf_folder.h"
 
 namespace lathe {
 namespace {
@@ -45,6 +48,11 @@ CurateOptions read_options(const ConfigSource& source, CurateConfig& config) try
   const ResolvedConfig resolved = read_config(source, config);
   CurateOptions options = curate_options(config, resolved);
   const Rules checked(options);
+  const LikelihoodConfig& likelihood = config.likelihood;
+  if (!likelihood.model_name_or_path.empty())
+    options.likelihood =
+        text_likelihood(resolve_model_folder(likelihood.model_name_or_path, user_hub_folder()),
+                        likelihood.dtype, likelihood.max_length);
   return options;
 } catch (const std::invalid_argument& fault) {
   throw UsageError(fault.what());

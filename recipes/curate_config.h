@@ -143,6 +143,23 @@ void fields(V& v, QualityConfig& c) {
   v("lr", c.lr, "its learning rate", above(0));
 }
 
+struct LikelihoodConfig {
+  std::string model_name_or_path, dtype = "fp32";
+  int64_t max_length = 2048;
+};
+
+template <class V>
+void fields(V& v, LikelihoodConfig& c) {
+  v("model_name_or_path", c.model_name_or_path,
+    "Hugging Face folder, or org/name in the local cache, of a language model that scores every "
+    "text as lathe score does");
+  v("dtype", c.dtype, "that it computes in", one_of({"fp32", "bf16", "auto"}));
+  v("max_length", c.max_length,
+    "tokens that are scored together, at most the model's own most; longer texts are scored in "
+    "such windows",
+    at_least(2));
+}
+
 struct UrlConfig {
   std::string domains, hard_words, soft_words;
 };
@@ -206,6 +223,7 @@ struct CurateConfig {
   std::string language_model;
   QualityConfig quality_classifier;
   UnigramConfig unigram;
+  LikelihoodConfig likelihood;
   MixConfig mix;
   int64_t threads = 0, block_mb = 8;
 };
@@ -218,7 +236,7 @@ void fields(V& v, CurateConfig& c) {
   v("filters", c.filters,
     "whose rules decide, in this order: url, gopher_repetition, gopher_quality, c4, c4_paragraph, "
     "fineweb, english, dclm, "
-    "language, unigram, quality, contamination, pii, chat");
+    "language, unigram, quality, likelihood, contamination, pii, chat");
   v("drop", c.drop, "rules of your own over signals: [\"words < 50 or stop_words < 2\"]");
   v("thresholds", c.thresholds, "other thresholds for rules: {gopher_short_doc: 20}");
   v("languages", c.languages, "codes that the filter language wants: [en, de]");
@@ -246,6 +264,7 @@ void fields(V& v, CurateConfig& c) {
   v("url", c.url, "lists for the filter url");
   v("quality_classifier", c.quality_classifier,
     "a fastText classifier of good texts, trained here or given, for the filter quality");
+  v("likelihood", c.likelihood, "a language model of ours, for the filter likelihood");
   v("unigram", c.unigram, "how often words occur, for the filter unigram");
   v("threads", c.threads, "0: all cores", between(0, 1024));
   v("block_mb", c.block_mb, "records that are read at once and written as one part",

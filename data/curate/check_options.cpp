@@ -99,7 +99,8 @@ void check_measurable(const CurateOptions& options) {
   const Need needs[] = {
       {"unigram", !options.unigram.empty(), "unigram.frequencies or unigram.corpus"},
       {"quality", !options.quality_classifier.empty(),
-       "quality_classifier.positives and quality_classifier.negatives, or quality_classifier.model"}};
+       "quality_classifier.positives and quality_classifier.negatives, or quality_classifier.model"},
+      {"likelihood", options.likelihood.score != nullptr, "likelihood.model_name_or_path"}};
   for (const Need& need : needs) {
     const std::string asker = need.given ? "" : asker_of(options, filter_named(need.filter));
     if (!asker.empty())

@@ -9,6 +9,7 @@
 #include "data/corpus/corpus.h"
 #include "data/curate/contamination.h"
 #include "data/curate/document.h"
+#include "data/curate/likelihood.h"
 #include "data/curate/minhash.h"
 #include "data/curate/mixture.h"
 #include "data/curate/quality_classifier.h"
@@ -48,6 +49,7 @@ struct CurateOptions {
   std::string language_model;  // a fastText classifier that tells them; empty: CLD2 does
   UnigramOptions unigram;
   QualityOptions quality_classifier;
+  LikelihoodModel likelihood;  // without a function: texts are not scored
   std::vector<EvaluationSource> evaluations;
   ContaminationOptions contamination;
   bool exact = true, near = true;

@@ -54,6 +54,7 @@ CurateKeys make_keys(const CurateOptions& o, const std::string& tokenizer_hash) 
   } else if (!q.empty()) {
     quality = {file_hashes({q.model}), q.label};
   }
+  if (o.likelihood.score) signals["likelihood"] = o.likelihood.key;
   if (!q.empty()) signals["quality"] = quality;
   for (const Filter& filter : filter_table())
     signals["filters"].push_back({filter.name, filter.version});

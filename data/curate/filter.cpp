@@ -39,6 +39,7 @@ std::span<const Filter> filter_table() {
                                 language_filter(),
                                 unigram_filter(),
                                 quality_filter(),
+                                likelihood_filter(),
                                 contamination_filter(),
                                 pii_filter(),
                                 chat_filter()};

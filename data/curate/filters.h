@@ -16,6 +16,7 @@ Filter url_filter();
 Filter language_filter();
 Filter unigram_filter();
 Filter quality_filter();
+Filter likelihood_filter();
 Filter contamination_filter();
 Filter pii_filter();
 Filter chat_filter();
