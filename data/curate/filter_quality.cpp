@@ -5,8 +5,8 @@ namespace lathe {
 namespace {
 
 constexpr Signal kSignals[] = {
-    {"quality", "probability by the the quality_classifier that it is a good text; 1 where there "
-                "is none"}};
+    {"quality", "probability by the quality_classifier that it is a good text; 1 where there is "
+                "none"}};
 
 // Where good and bad are equally likely to the classifier. DCLM takes 0.018112 for its own.
 constexpr FilterRule kRules[] = {{"low_quality", "quality", FilterRule::kBelow, 0.5}};
