@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "data/curate/check_options.h"
 #include "data/curate/curate_ranks.h"
 #include "data/curate/decide.h"
 #include "launch/arguments.h"
@@ -53,6 +54,7 @@ CurateOptions read_options(const ConfigSource& source, CurateConfig& config) try
     options.likelihood =
         text_likelihood(resolve_model_folder(likelihood.model_name_or_path, user_hub_folder()),
                         likelihood.dtype, likelihood.max_length);
+  check_curate_options(options);
   return options;
 } catch (const std::invalid_argument& fault) {
   throw UsageError(fault.what());
