@@ -19,6 +19,7 @@
 #include "data/prepare_wave.h"
 #include "data/shards/file.h"
 #include "data/shards/hash.h"
+#include "data/shards/order_scalar.h"
 
 namespace lathe {
 namespace {
@@ -54,6 +55,7 @@ json options_json(const PrepareOptions& options, Shape shape) {
                  {"shard_tokens", options.shard_tokens}};
   if (options.on_bad_record == OnBadRecord::kSkip)
     object["max_bad_records"] = options.max_bad_records;
+  if (!options.order_by.empty()) object["order_by"] = options.order_by;
   if (!options.reading.columns.empty()) object["columns"] = options.reading.columns;
   if (!options.reading.tags.empty()) object["tags"] = options.reading.tags;
   // The template itself has its own hash.
@@ -217,6 +219,7 @@ class Preparation {
     for (const auto& [begin, end] : prepared.pieces) {
       if (!writer_) {
         ShardColumns columns = shard_columns(journal_.shape);
+        if (!options_.order_by.empty()) columns.scalars.emplace_back(kOrderScalar);
         shard_name_ = fmt::format("shard-{:05}.h5", manifest.shards.size());
         writer_.emplace(
             folder_.folder() + "/" + shard_name_,
@@ -245,6 +248,7 @@ class Preparation {
     }
     std::vector<float> scalars;
     if (prepared.label) scalars.push_back(*prepared.label ? 1.0F : 0.0F);
+    if (prepared.order) scalars.push_back(*prepared.order);
     writer_->add(columns, masks, scalars);
   }
 

@@ -27,6 +27,7 @@ struct PreparedRecord {
   std::vector<int32_t> rejected_ids;
   std::vector<uint8_t> rejected_mask;
   std::optional<bool> label;  // of an answer that is judged by itself
+  std::optional<float> order;  // PrepareOptions::order_by
   // Tokens [begin, end) of each document that is made of it: one, but for what is split.
   std::vector<std::pair<size_t, size_t>> pieces;
   size_t length = 0;  // in tokens, before it was cut

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "data/corpus/bad_record.h"
+#include "data/corpus/number_field.h"
 
 namespace lathe {
 namespace {
@@ -107,6 +108,8 @@ void prepare_wave(Wave& wave, const PrepareOptions& options, const Tokenizer& to
       const Record parsed = wave.parsers[thread]->parse(text, record.line, wave.shape);
       try {
         record.prepared = prepare_record(parsed, options, tokenizer, format);
+        if (!options.order_by.empty())
+          record.prepared.order = static_cast<float>(number_at(text, options.order_by));
       } catch (const std::invalid_argument& fault) {
         record.fault =
             fmt::format("{}:{}: {}", options.files[wave.file], record.line, fault.what());

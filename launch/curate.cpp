@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "data/curate/check_options.h"
 #include "data/curate/curate_ranks.h"
 #include "data/curate/decide.h"
 #include "launch/arguments.h"
@@ -12,10 +13,13 @@
 #include "launch/fatal.h"
 #include "launch/launched.h"
 #include "launch/ranks.h"
+#include "launch/run_files.h"
 #include "launch/run_verb.h"
 #include "parallel/mpi_group.h"
 #include "recipes/curate_config.h"
+#include "recipes/text_likelihood.h"
 #include "trainer/agree.h"
+#include "trainer/hf_folder.h"
 
 namespace lathe {
 namespace {
@@ -45,6 +49,12 @@ CurateOptions read_options(const ConfigSource& source, CurateConfig& config) try
   const ResolvedConfig resolved = read_config(source, config);
   CurateOptions options = curate_options(config, resolved);
   const Rules checked(options);
+  const LikelihoodConfig& likelihood = config.likelihood;
+  if (!likelihood.model_name_or_path.empty())
+    options.likelihood =
+        text_likelihood(resolve_model_folder(likelihood.model_name_or_path, user_hub_folder()),
+                        likelihood.dtype, likelihood.max_length);
+  check_curate_options(options);
   return options;
 } catch (const std::invalid_argument& fault) {
   throw UsageError(fault.what());
@@ -71,9 +81,11 @@ CurateResult curate_with_all(CurateOptions options, const CurateConfig& config, 
   return result;
 }
 
-void print_result(const CurateResult& result, const std::string& folder, double seconds) {
+void print_result(const CurateResult& result, const std::string& folder, double seconds, bool trained) {
   fmt::print("{} documents read, {} kept, {} dropped{}\n", result.read, result.kept, result.dropped,
              result.was_there ? " (was made before)" : fmt::format(" in {:.1f} s", seconds));
+  if (const auto quality = read_quality_report(folder + "/quality"); trained && quality)
+    fmt::print("{}", quality_table(*quality));
   for (const auto& [rule, count] : result.dropped_by) fmt::print("  {:>8}  {}\n", count, rule);
   fmt::print(
       "kept records: {0}/kept/<source>; dropped, with reasons: {0}/excluded/<source>; report: "
@@ -104,7 +116,7 @@ int curate_verb(int argc, char** argv) {
     const CurateResult result = curate_with_all(options, config, launched);
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (rank == 0) print_result(result, config.output_dir, seconds);
+    if (rank == 0) print_result(result, config.output_dir, seconds, options.quality_classifier.trains());
     return kDone;
   } catch (...) {
     if (launched <= 1) throw;

@@ -57,7 +57,10 @@ RunRequest read_run(const std::string& path, const std::vector<std::string>& ove
   }
   if (with_data) {
     for (std::string& note : resolve_sources(request.config.data)) request.resolved.notes.push_back(std::move(note));
-    with_code(kUsage, [&] { curriculum_of(request.config); });
+    with_code(kUsage, [&] {
+      curriculum_of(request.config);
+      document_order_of(request.config);
+    });
   }
   request.fingerprint = fingerprint(request.config);
   return request;

@@ -52,6 +52,14 @@ UrlLists url_lists(const UrlConfig& config) {
   return lists;
 }
 
+std::vector<std::string> expand_all(const std::vector<std::string>& paths) {
+  std::vector<std::string> files;
+  for (const std::string& path : paths) {
+    for (std::string& file : expand_paths(path)) files.push_back(std::move(file));
+  }
+  return files;
+}
+
 }  // namespace
 
 CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& resolved) {
@@ -63,6 +71,21 @@ CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& r
     options.thresholds[rule] = number_of(text, resolved.where("thresholds"), "thresholds");
   options.urls = url_lists(config.url);
   options.languages = config.languages;
+  options.language_model = config.language_model;
+  const QualityConfig& q = config.quality_classifier;
+  options.quality_classifier = {
+      .positives = expand_all(q.positives),
+      .negatives = expand_all(q.negatives),
+      .model = q.model,
+      .label = q.label,
+      .training = {.word_ngrams = static_cast<int>(q.word_ngrams),
+                   .dim = static_cast<int>(q.dim),
+                   .epoch = static_cast<int>(q.epoch),
+                   .bucket = static_cast<int>(q.bucket),
+                   .lr = q.lr},
+      .held_out = q.held_out,
+      .most_examples = q.most_examples};
+  options.unigram = {config.unigram.frequencies, expand_all(config.unigram.corpus)};
   for (const EvaluationConfig& e : config.evaluations)
     options.evaluations.push_back(
         {e.name.empty() ? own_name(e.path) : e.name, expand_paths(e.path), e.keys});
@@ -93,6 +116,8 @@ CurateOptions curate_options(const CurateConfig& config, const ResolvedConfig& r
   options.mixture.most_words = numbers_of(config.mix.most_words, "mix.most_words");
   for (const MixStageConfig& stage : config.mix.stages)
     options.mixture.stages.push_back({stage.start, numbers_of(stage.shares, "mix.stages")});
+  options.mixture.order_by = config.mix.order_by;
+  options.mixture.descending = config.mix.order == "descending";
   options.mixture.most_repeats = config.mix.most_repeats;
   options.tokenizer = config.tokenizer;
   options.occupations = config.occupations;

@@ -103,6 +103,63 @@ void fields(V& v, DuplicatesConfig& c) {
     at_least(1));
 }
 
+struct UnigramConfig {
+  std::string frequencies;
+  std::vector<std::string> corpus;
+};
+
+template <class V>
+void fields(V& v, UnigramConfig& c) {
+  v("frequencies", c.frequencies,
+    "file of words with their counts, one a line (\"the,23135851162\"), for the filter unigram");
+  v("corpus", c.corpus, "instead: files, globs or folders of texts in which words are counted");
+}
+
+struct QualityConfig {
+  std::vector<std::string> positives, negatives;
+  std::string model, label = "hq";
+  double held_out = 0.1, lr = 0.5;
+  int64_t most_examples = 50'000, word_ngrams = 2, dim = 32, epoch = 10, bucket = 200'000;
+};
+
+template <class V>
+void fields(V& v, QualityConfig& c) {
+  v("positives", c.positives,
+    "files, globs or folders of good texts: a classifier is trained of them and the negatives and "
+    "kept as output_dir/quality/model.bin");
+  v("negatives", c.negatives, "the same of other texts");
+  v("model", c.model, "instead: a fastText classifier that is there (.bin)");
+  v("label", c.label, "of good texts in that model, without __label__");
+  v("held_out", c.held_out,
+    "share of the examples that only measures precision and recall; texts are cut into examples "
+    "of at most 4 KiB",
+    between(0.0, 0.9));
+  v("most_examples", c.most_examples, "of each side", at_least(1));
+  v("word_ngrams", c.word_ngrams, "words of the longest n-gram that the classifier looks at",
+    between(1, 16));
+  v("dim", c.dim, "of its vectors", between(1, 1024));
+  v("bucket", c.bucket, "vectors that n-grams share", between(1, 10'000'000));
+  v("epoch", c.epoch, "how often it is trained on every example", between(1, 1000));
+  v("lr", c.lr, "its learning rate", above(0));
+}
+
+struct LikelihoodConfig {
+  std::string model_name_or_path, dtype = "fp32";
+  int64_t max_length = 2048;
+};
+
+template <class V>
+void fields(V& v, LikelihoodConfig& c) {
+  v("model_name_or_path", c.model_name_or_path,
+    "Hugging Face folder, or org/name in the local cache, of a language model that scores every "
+    "text as lathe score does");
+  v("dtype", c.dtype, "that it computes in", one_of({"fp32", "bf16", "auto"}));
+  v("max_length", c.max_length,
+    "tokens that are scored together, at most the model's own most; longer texts are scored in "
+    "such windows",
+    at_least(2));
+}
+
 struct UrlConfig {
   std::string domains, hard_words, soft_words;
 };
@@ -130,6 +187,7 @@ struct MixConfig {
   TextMap shares, most_words;
   double most_repeats = 4;
   std::vector<MixStageConfig> stages;
+  std::string order_by, order = "ascending";
 };
 
 template <class V>
@@ -139,6 +197,10 @@ void fields(V& v, MixConfig& c) {
     "others by their words");
   v("most_words", c.most_words, "most words of a source per epoch: {web: 1e9}");
   v("most_repeats", c.most_repeats, "most times a document is taken per epoch", above(0));
+  v("order_by", c.order_by,
+    "a signal by which training takes documents instead of shuffling them: quality; empty: none");
+  v("order", c.order, "those with the least of it first, or with the most",
+    one_of({"ascending", "descending"}));
   v("stages", c.stages,
     "a curriculum, behind mix.shares: [{start: 0.8, shares: {gold: 0.9, web: 0.1}}]; general data "
     "that keep a "
@@ -158,6 +220,10 @@ struct CurateConfig {
   std::string tokenizer, occupations, pii = "tag", rewrite = "none";
   DuplicatesConfig duplicates;
   UrlConfig url;
+  std::string language_model;
+  QualityConfig quality_classifier;
+  UnigramConfig unigram;
+  LikelihoodConfig likelihood;
   MixConfig mix;
   int64_t threads = 0, block_mb = 8;
 };
@@ -170,10 +236,13 @@ void fields(V& v, CurateConfig& c) {
   v("filters", c.filters,
     "whose rules decide, in this order: url, gopher_repetition, gopher_quality, c4, c4_paragraph, "
     "fineweb, english, dclm, "
-    "language, contamination, pii, chat");
+    "language, unigram, quality, likelihood, contamination, pii, chat");
   v("drop", c.drop, "rules of your own over signals: [\"words < 50 or stop_words < 2\"]");
   v("thresholds", c.thresholds, "other thresholds for rules: {gopher_short_doc: 20}");
   v("languages", c.languages, "codes that the filter language wants: [en, de]");
+  v("language_model", c.language_model,
+    "fastText model that tells languages (lid.176.bin: labels such as __label__en); empty: CLD2 "
+    "does");
   v("evaluations", c.evaluations,
     "for the filter contamination: a path, or a list of {path, name, keys}");
   v("ngram", c.ngram, "words in a row that make a document contaminated", at_least(1));
@@ -193,6 +262,10 @@ void fields(V& v, CurateConfig& c) {
   v("duplicates", c.duplicates, "which documents count as the same, and which of them survives");
   v("mix", c.mix, "how often training takes what was kept; data.train: output_dir follows it");
   v("url", c.url, "lists for the filter url");
+  v("quality_classifier", c.quality_classifier,
+    "a fastText classifier of good texts, trained here or given, for the filter quality");
+  v("likelihood", c.likelihood, "a language model of ours, for the filter likelihood");
+  v("unigram", c.unigram, "how often words occur, for the filter unigram");
   v("threads", c.threads, "0: all cores", between(0, 1024));
   v("block_mb", c.block_mb, "records that are read at once and written as one part",
     between(1, 1024));

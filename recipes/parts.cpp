@@ -137,6 +137,7 @@ PrepareOptions prepare_options(const RunConfig& config, const DataSource& source
   options.assistant_only_loss = config.data.assistant_only_loss;
   options.roles_to_train = config.data.roles_to_train;
   options.append_eos = config.data.append_eos;
+  options.order_by = source.order_by;
   options.max_length = config.data.packing == "wrapped" ? 0 : config.data.max_length;
   options.threads = usable_cores();
   return options;
@@ -192,6 +193,7 @@ LoaderOptions loader_options(const RunConfig& config, Mesh& mesh) {
   options.size = mesh.dp().size();
   options.prefetch = static_cast<int>(config.data.prefetch);
   options.curriculum = curriculum_of(config);
+  options.order = document_order_of(config);
   return options;
 }
 
@@ -199,6 +201,7 @@ LoaderOptions eval_loader_options(const RunConfig& config, Mesh& mesh) {
   LoaderOptions options = loader_options(config, mesh);
   options.shuffle = false;
   options.curriculum = {};
+  options.order = DocumentOrder::kNone;
   options.rows_per_micro_batch = config.train.per_device_eval_batch_size;
   options.micro_batches = 1;
   return options;

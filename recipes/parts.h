@@ -55,6 +55,8 @@ std::vector<double> source_weights(const std::vector<DataSource>& sources);
 
 // What data.stages and the sources' weights ask for. Throws std::invalid_argument where they do not go together.
 Curriculum curriculum_of(const RunConfig& config);
+// What data.order asks for, likewise.
+DocumentOrder document_order_of(const RunConfig& config);
 
 LoaderOptions loader_options(const RunConfig& config, Mesh& mesh);
 

@@ -53,6 +53,7 @@ struct DataSource {
   std::vector<std::string> weights = {};
   std::string shape = "auto";
   TextMap columns = {}, tags = {};
+  std::string order_by = "";
 };
 
 template <class V>
@@ -69,11 +70,13 @@ void fields(V& v, DataSource& c) {
   v("tags", c.tags,
     "what the turns of a conversation are made of: role_tag, content_tag, user_tag, assistant_tag, observation_tag, "
     "function_tag, system_tag");
+  v("order_by", c.order_by, "data.order_by of this source, where its records call it otherwise");
 }
 
 struct DataSection {
   std::vector<DataSource> train, eval;
   std::vector<std::string> stages;
+  std::string order_by, order;
   std::string dataset_dir = "data";
   int64_t max_length = 1024;
   std::string on_overlong = "truncate";
@@ -98,6 +101,11 @@ void fields(V& v, DataSection& c) {
   v("stages", c.stages,
     "a curriculum: where each stage begins, below 1 a share of all steps, else a step: [0, 0.8]; the sources' weights say what "
     "it takes, and an epoch is one of the first");
+  v("order_by", c.order_by,
+    "a number in every record of train, whose order every epoch follows instead of shuffling: difficulty, or "
+    "curated.order (a key within a key); a mixture of lathe curate brings its own; empty: none");
+  v("order", c.order, "those with the least of it first, or with the most; empty: the least, or as the mixture says",
+    one_of({"", "ascending", "descending"}));
   v("dataset_dir", c.dataset_dir, "folder whose dataset_info.json (LLaMA-Factory's) names data sets");
   v("max_length", c.max_length, "tokens of a row", at_least(2));
   v("on_overlong", c.on_overlong,

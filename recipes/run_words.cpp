@@ -33,6 +33,10 @@ void say_start(const RunConfig& config, Model& model, const Loader& loader, Mesh
                   "{} steps an epoch",
                   report.documents, report.tokens, report.targets, report.rows,
                   config.data.max_length, 100 * report.waste, loader.steps_per_epoch()));
+  if (const DocumentOrder order = document_order_of(config); order != DocumentOrder::kNone)
+    metrics.note(fmt::format("data: documents in the order of {}, those with the {} first",
+                             config.data.train[0].order_by,
+                             order == DocumentOrder::kAscending ? "least" : "most"));
   for (const LoaderStage& stage : loader.stages())
     metrics.note(fmt::format("data: from step {} on {} documents in {} rows an epoch",
                              stage.first_step, stage.documents, stage.rows_per_epoch));

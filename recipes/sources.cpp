@@ -57,6 +57,16 @@ DataSource resolve(const DataSection& data, const DataSource& source, const std:
   return resolved;
 }
 
+void follow_order(const std::string& path, const WrittenMixture& mixture, DataSection& data) {
+  if (mixture.order_by.empty()) return;
+  const std::string order = mixture.descending ? "descending" : "ascending";
+  if (!data.order.empty() && data.order != order)
+    throw std::invalid_argument(fmt::format(
+        "data.order is {}, but the mixture {} goes by {}, {}; leave data.order out, or let mixtures agree", data.order, path,
+        mixture.order_by, order));
+  data.order = order;
+}
+
 // Each folder of a mixture as a source of its own.
 void add_mixture(const DataSource& source, const WrittenMixture& mixture, bool train, DataSection& data,
                  std::vector<DataSource>& resolved, std::vector<std::string>& notes) {
@@ -65,6 +75,7 @@ void add_mixture(const DataSource& source, const WrittenMixture& mixture, bool t
     DataSource one = source;
     one.path = part.path;
     one.weight *= part.weight;
+    if (!mixture.order_by.empty()) one.order_by = kOrderField;
     names += fmt::format("{}{} x {:.3g}", names.empty() ? "" : ", ", part.path, one.weight);
     for (size_t s = 0; train && s < part.weights.size(); ++s) {
       one.weights.push_back(fmt::format("{}", source.weight * part.weights[s]));
@@ -73,6 +84,7 @@ void add_mixture(const DataSource& source, const WrittenMixture& mixture, bool t
     if (train || one.weight > 0) resolved.push_back(std::move(one));
   }
   notes.push_back(fmt::format("data: {} is a mixture: {}", source.path, names));
+  if (train) follow_order(source.path, mixture, data);
   if (!train || mixture.starts.empty()) return;
   std::vector<std::string> starts;
   for (const double start : mixture.starts) starts.push_back(fmt::format("{}", start));
@@ -103,6 +115,10 @@ std::vector<DataSource> resolve_all(DataSection& data, const std::vector<DataSou
       one.path = part;
       resolved.push_back(is_path(part) ? one : resolve(data, one, part, notes));
     }
+  }
+  for (DataSource& one : resolved) {
+    if (!train) one.order_by.clear();
+    else if (one.order_by.empty()) one.order_by = data.order_by;
   }
   return resolved;
 }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -9,14 +10,13 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
-#include <set>
 #include <stdexcept>
 
+#include "data/curate/check_options.h"
 #include "data/curate/curate_keys.h"
 #include "data/curate/curate_ranks.h"
 #include "data/curate/curate_report.h"
 #include "data/curate/decide.h"
-#include "data/curate/language.h"
 #include "data/curate/measure_block.h"
 #include "data/curate/occupations.h"
 #include "data/curate/write_records.h"
@@ -47,42 +47,6 @@ class FolderLock {
   int fd_;
 };
 
-void check(const CurateOptions& options) {
-  std::set<std::string> names;
-  for (const CurateSource& source : options.sources) {
-    if (source.files.empty())
-      throw std::invalid_argument("curate: source " + source.name + " has no files");
-    if (source.name.empty() || source.name.find('/') != source.name.npos || source.name[0] == '.')
-      throw std::invalid_argument("curate: a source's name becomes a folder; found `" +
-                                  source.name + "`");
-    if (!names.insert(source.name).second)
-      throw std::invalid_argument("curate: two sources are called " + source.name +
-                                  "; give them names");
-  }
-  for (const double share :
-       {options.repeated_sentences, options.repeated_paragraphs, options.repeated_substrings}) {
-    if (!(share >= 0 && share <= 1))
-      throw std::invalid_argument(
-          fmt::format("curate: repeated_sentences, repeated_paragraphs and repeated_substrings are "
-                      "shares; found {}, expected 0 to 1",
-                      share));
-  }
-  if (options.substring_bytes < 1 || options.suffix_array_bytes > int64_t{16} << 30)
-    throw std::invalid_argument(
-        fmt::format("curate: substring_bytes is {} and suffix_array_bytes {}; expected at least 1, "
-                    "and at most 16 GiB",
-                    options.substring_bytes, options.suffix_array_bytes));
-  if (options.paragraph_ngram < 1)
-    throw std::invalid_argument(
-        fmt::format("curate: paragraph_ngram is {}, expected at least 1", options.paragraph_ngram));
-  std::vector<MixtureSource> planned;
-  for (const CurateSource& source : options.sources)
-    planned.push_back({.name = source.name, .tier = source.tier, .words = 1});
-  plan_mixture(options.mixture, planned);
-  if (options.sources.empty()) throw std::invalid_argument("curate: no sources are given");
-  if (!options.languages.empty() && !can_guess_languages()) guess_language("");
-}
-
 std::string read_all(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
@@ -99,6 +63,8 @@ void replace_folder(const std::string& from, const std::string& to) {
   fs::create_directories(from);
   fs::rename(from, to);
 }
+
+std::string quality_folder(const std::string& folder) { return folder + "/quality"; }
 
 class Curation {
  public:
@@ -117,6 +83,11 @@ class Curation {
       resources_.occupations = &*occupations_;
     }
     resources_.languages = options.languages;
+    if (!options.unigram.empty()) {
+      unigrams_.emplace(options.unigram, options.threads);
+      resources_.unigrams = &*unigrams_;
+    }
+    add_classifiers();
     std::vector<EvaluationItem> items;
     for (const EvaluationSource& evaluation : options.evaluations) {
       for (const std::string& file : evaluation.files) {
@@ -150,6 +121,24 @@ class Curation {
   }
 
  private:
+  void add_classifiers() {
+    if (!options_.language_model.empty()) {
+      language_model_ = std::make_unique<TextClassifier>(options_.language_model);
+      resources_.language_model = language_model_.get();
+    }
+    const QualityOptions& quality = options_.quality_classifier;
+    if (quality.empty()) return;
+    quality_ = std::make_unique<TextClassifier>(
+        quality.trains() ? quality_folder(folder_) + "/model.bin" : quality.model);
+    resources_.quality = quality_.get();
+    resources_.quality_label = quality.trains() ? QualityOptions().label : quality.label;
+    const std::vector<std::string>& labels = quality_->labels();
+    if (std::find(labels.begin(), labels.end(), resources_.quality_label) == labels.end())
+      throw std::invalid_argument(fmt::format("quality_classifier.label: {} has no `{}`; expected one of {}",
+                                              quality.model, quality.label,
+                                              fmt::join(labels, ", ")));
+  }
+
   std::string block_path(size_t b) const { return fmt::format("{}/signals/{:06}.sig", folder_, b); }
 
   ForEachBlock for_each() const {
@@ -319,6 +308,8 @@ class Curation {
                                       contamination_ ? &*contamination_ : nullptr);
     if (occupations_) report.occupations = count_occupations(*occupations_, decisions, for_each());
     report.examples = examples_.all();
+    if (options_.quality_classifier.trains())
+      report.quality = read_quality_report(quality_folder(folder_));
     report.key = keys_.output;
     replace_file(folder_ + "/mixture.json", mixture_json(options_.mixture, report.mixture));
     replace_file(folder_ + "/report.html", report_page(report));
@@ -335,6 +326,8 @@ class Curation {
   Resources resources_;
   std::optional<Contamination> contamination_;
   std::optional<Occupations> occupations_;
+  std::optional<Unigrams> unigrams_;
+  std::unique_ptr<TextClassifier> language_model_, quality_;
   std::vector<std::unique_ptr<Measurer>> measurers_;
   size_t num_blocks_ = 0;
   ExampleCollector examples_;
@@ -365,7 +358,7 @@ CurateResult curate_together(const CurateOptions& options, const std::string& fo
   std::optional<CurateKeys> keys;
   std::optional<FolderLock> lock;  // the first rank's
   ranks.together([&] {
-    check(options);
+    check_curate_options(options);
     if (!options.tokenizer.empty()) tokenizer.emplace(options.tokenizer);
     keys = make_keys(options, tokenizer ? tokenizer->hash() : "");
     if (ranks.rank != 0) return;
@@ -376,6 +369,13 @@ CurateResult curate_together(const CurateOptions& options, const std::string& fo
   if (before) {
     before->was_there = true;
     return *before;
+  }
+  if (options.quality_classifier.trains()) {
+    ranks.together([&] {
+      if (ranks.rank != 0) return;
+      train_quality_classifier(options.quality_classifier, options.threads, keys->quality,
+                               quality_folder(folder));
+    });
   }
   std::optional<Curation> curation;
   ranks.together([&] {

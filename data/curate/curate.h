@@ -9,8 +9,11 @@
 #include "data/corpus/corpus.h"
 #include "data/curate/contamination.h"
 #include "data/curate/document.h"
+#include "data/curate/likelihood.h"
 #include "data/curate/minhash.h"
 #include "data/curate/mixture.h"
+#include "data/curate/quality_classifier.h"
+#include "data/curate/unigrams.h"
 #include "data/curate/url_lists.h"
 
 // Raw files -> kept records, and a reason for every one that was not kept. Three passes: signals
@@ -43,6 +46,10 @@ struct CurateOptions {
   std::map<std::string, double> thresholds;  // of rules by name; others keep their authors'
   UrlLists urls;
   std::vector<std::string> languages;
+  std::string language_model;  // a fastText classifier that tells them; empty: CLD2 does
+  UnigramOptions unigram;
+  QualityOptions quality_classifier;
+  LikelihoodModel likelihood;  // without a function: texts are not scored
   std::vector<EvaluationSource> evaluations;
   ContaminationOptions contamination;
   bool exact = true, near = true;
@@ -84,7 +91,7 @@ struct CurateResult {
 using CurateProgress = std::function<void(const char* pass, int64_t done, int64_t total)>;
 
 // Writes folder/kept/<source>/part-*.jsonl, folder/excluded/<source>/part-*.jsonl, report.json,
-// report.html, mixture.json and folder/signals/. kept and excluded appear when all is written.
+// report.html, mixture.json, folder/signals/ and folder/quality/. kept and excluded appear when all is written.
 // Called again with the same files it takes up the finished blocks, whatever ended the first call;
 // signals that were measured stay valid when only rules change. Byte-identical for any number of
 // threads and of interruptions. Memory: two blocks of records, 12 bytes per document, dedup_bytes,

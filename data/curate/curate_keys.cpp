@@ -40,6 +40,22 @@ CurateKeys make_keys(const CurateOptions& o, const std::string& tokenizer_hash) 
       {"contamination", {o.contamination.document_ngram, o.contamination.item_ngram}}};
   signals["tokenizer"] = tokenizer_hash;
   if (!o.occupations.empty()) signals["occupations"] = file_hashes({o.occupations});
+  if (!o.unigram.empty())
+    signals["unigram"] = {file_hashes(o.unigram.files),
+                          o.unigram.frequencies.empty() ? json()
+                                                        : file_hashes({o.unigram.frequencies})};
+  if (!o.language_model.empty()) signals["language_model"] = file_hashes({o.language_model});
+  const QualityOptions& q = o.quality_classifier;
+  json quality;
+  if (q.trains()) {
+    quality = {file_hashes(q.positives), file_hashes(q.negatives), q.training.word_ngrams,
+               q.training.dim,           q.training.epoch,         q.training.bucket,
+               q.training.lr,            q.held_out,               q.most_examples};
+  } else if (!q.empty()) {
+    quality = {file_hashes({q.model}), q.label};
+  }
+  if (o.likelihood.score) signals["likelihood"] = o.likelihood.key;
+  if (!q.empty()) signals["quality"] = quality;
   for (const Filter& filter : filter_table())
     signals["filters"].push_back({filter.name, filter.version});
   signals["domains"] = std::set<std::string>(o.urls.domains.begin(), o.urls.domains.end());
@@ -60,6 +76,8 @@ CurateKeys make_keys(const CurateOptions& o, const std::string& tokenizer_hash) 
   output["mixture"] = {o.mixture.shares, o.mixture.most_words, o.mixture.most_repeats};
   for (const MixtureStage& stage : o.mixture.stages)
     output["mixture"].push_back({stage.start, stage.shares});
+  if (!o.mixture.order_by.empty())
+    output["mixture"].push_back({o.mixture.order_by, o.mixture.descending});
   output["rest"] = {o.exact,
                     o.near,
                     o.most_same_answers,
@@ -73,7 +91,7 @@ CurateKeys make_keys(const CurateOptions& o, const std::string& tokenizer_hash) 
                     o.quality,
                     static_cast<int>(o.pii),
                     static_cast<int>(o.rewrite)};
-  return {signals_key, hex16(hash_bytes(output.dump()))};
+  return {signals_key, hex16(hash_bytes(output.dump())), hex16(hash_bytes(quality.dump()))};
 }
 
 }  // namespace lathe

@@ -92,6 +92,9 @@ std::string histogram(const CurateReport::Histogram& h) {
 // A table for each stage of training, or one where there are none.
 std::string mixture(const CurateReport& report) {
   std::string out = "<h2>Mixture</h2>";
+  if (!report.order_by.empty())
+    out += fmt::format("<p>Training takes documents by {}, those with the {} first.</p>",
+                       escaped(report.order_by), report.descending ? "most" : "least");
   for (size_t stage = 0; stage < std::max<size_t>(report.stage_starts.size(), 1); ++stage) {
     if (!report.stage_starts.empty())
       out += fmt::format("<p>From {:g} on ({}):</p>", report.stage_starts[stage],
@@ -124,6 +127,12 @@ std::string occupations(const CurateReport& report) {
         bar(o.found_percent() / 100, fmt::format("{:.1f} %", o.found_percent())), o.percent_female);
   }
   return out + "</table>";
+}
+
+std::string quality(const CurateReport& report) {
+  if (!report.quality) return "";
+  return fmt::format("<h2>Quality classifier</h2><pre>{}</pre>",
+                     escaped(quality_table(*report.quality)));
 }
 
 std::string counts(const char* title, const std::map<std::string, int64_t>& values) {
@@ -175,7 +184,7 @@ std::string report_page(const CurateReport& report) {
       page += fmt::format("<tr><td>{}<td>{}</tr>", escaped(task.task), task.documents);
     page += "</table>";
   }
-  page += mixture(report);
+  page += quality(report) + mixture(report);
   page += counts("Kept, by source", report.sources) + counts("Kept, by tier", report.tiers) +
           counts("Languages", report.languages) + counts("Personal data found", report.pii) +
           occupations(report);

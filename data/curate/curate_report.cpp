@@ -214,9 +214,15 @@ CurateReport make_report(const CurateOptions& options, const Rules& rules,
   fill_histograms(report, options, rules, samples);
   fill_clusters(report, decisions);
   std::vector<MixtureSource> kept;
-  for (const CurateSource& source : options.sources)
-    kept.push_back({.name = source.name, .tier = source.tier, .words = source_words[source.name]});
+  for (const CurateSource& source : options.sources) {
+    MixtureSource& one = kept.emplace_back();
+    one.name = source.name;
+    one.tier = source.tier;
+    one.words = source_words[source.name];
+  }
   report.mixture = plan_mixture(options.mixture, std::move(kept));
+  report.order_by = options.mixture.order_by;
+  report.descending = options.mixture.descending;
   if (!options.mixture.stages.empty()) report.stage_starts.push_back(0);
   for (const MixtureStage& stage : options.mixture.stages)
     report.stage_starts.push_back(stage.start);
@@ -303,6 +309,7 @@ std::string report_json(const CurateReport& r) {
                                                {"percent_female", o.percent_female}});
   if (!r.occupations.empty())
     object["occupations"]["correlation"] = number(correlation(r.occupations, kLeastSentences));
+  if (r.quality) object["quality_classifier"] = ordered_json::parse(quality_json(*r.quality));
   object["languages"] = r.languages;
   object["tiers"] = r.tiers;
   object["pii"] = r.pii;

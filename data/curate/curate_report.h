@@ -49,6 +49,9 @@ struct CurateReport {
   std::map<std::string, int64_t> languages, tiers, pii, sources;
   std::vector<MixtureSource> mixture;
   std::vector<double> stage_starts;          // of the mixture; none: it stays the same
+  std::string order_by;                      // signal that training goes by; empty: none
+  bool descending = false;
+  std::optional<QualityReport> quality;      // of the classifier that was trained
   std::vector<OccupationCount> occupations;  // of what is kept; none: they were not counted
   int64_t bloom_bytes = 0;
   double bloom_false_positives = 0;

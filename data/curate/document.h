@@ -35,14 +35,20 @@ struct Workspace {
 
 class Contamination;
 class Occupations;
+class TextClassifier;
 class Tokenizer;
+class Unigrams;
 
 // What filters hold documents against; shared by all threads.
 struct Resources {
   UrlLists urls;
   std::vector<std::string> languages;            // that are wanted; empty: any, and none is told
+  const TextClassifier* language_model = nullptr;  // tells them; nullptr: CLD2 does
+  const TextClassifier* quality = nullptr;         // nullptr: it is not asked
+  std::string quality_label;                       // of a good text
   const Occupations* occupations = nullptr;      // nullptr: they are not counted
   const Tokenizer* tokenizer = nullptr;          // nullptr: tokens are not counted
+  const Unigrams* unigrams = nullptr;            // nullptr: words are not looked up
   const Contamination* contamination = nullptr;  // nullptr: there is nothing to look for
 };
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <stdexcept>
@@ -167,6 +168,12 @@ class ExpressionParser {
 
 Expression::Expression(std::string text) : text_(std::move(text)) {
   ExpressionParser parser(*this);
+}
+
+bool Expression::asks_for(size_t signal) const {
+  return std::any_of(steps_.begin(), steps_.end(), [signal](const Step& step) {
+    return step.op == Op::kSignal && step.signal == signal;
+  });
 }
 
 double Expression::value(const double* signals) const {

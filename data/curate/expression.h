@@ -15,6 +15,7 @@ class Expression {
   explicit Expression(std::string text);
 
   double value(const double* signals) const;  // of all signals; not 0: it holds
+  bool asks_for(size_t signal) const;
   const std::string& text() const { return text_; }
 
  private:

@@ -37,6 +37,9 @@ std::span<const Filter> filter_table() {
                                 english_filter(),
                                 dclm_filter(),
                                 language_filter(),
+                                unigram_filter(),
+                                quality_filter(),
+                                likelihood_filter(),
                                 contamination_filter(),
                                 pii_filter(),
                                 chat_filter()};

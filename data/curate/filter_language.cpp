@@ -2,6 +2,7 @@
 
 #include "data/curate/filters.h"
 #include "data/curate/language.h"
+#include "data/curate/text_classifier.h"
 
 namespace lathe {
 namespace {
@@ -19,7 +20,14 @@ constexpr FilterRule kRules[] = {{"language_other", "language_wanted", FilterRul
 // Shorter texts are guessed badly.
 constexpr size_t kFewestBytes = 60;
 
-bool answers_in_another(const Conversation& chat) {
+LanguageGuess guess(const Resources& given, std::string_view text) {
+  if (!given.language_model) return guess_language(text);
+  const TextClassifier::Guess best = given.language_model->best(text);
+  if (best.label.empty()) return {};
+  return {best.label, best.probability};
+}
+
+bool answers_in_another(const Resources& given, const Conversation& chat) {
   const Message *question = nullptr, *answer = nullptr;
   for (const Message& message : chat.messages) {
     if (message.role == "user") question = &message;
@@ -28,8 +36,8 @@ bool answers_in_another(const Conversation& chat) {
   if (!question || !answer || question->content.size() < kFewestBytes ||
       answer->content.size() < kFewestBytes)
     return false;
-  const LanguageGuess asked = guess_language(question->content);
-  const LanguageGuess said = guess_language(answer->content);
+  const LanguageGuess asked = guess(given, question->content);
+  const LanguageGuess said = guess(given, answer->content);
   return asked.code != "un" && said.code != "un" && asked.code != said.code;
 }
 
@@ -38,11 +46,11 @@ void measure(const Measured& m, double* values) {
   values[2] = 0;
   const auto& wanted = m.resources.languages;
   if (wanted.empty()) return;
-  const LanguageGuess guess = guess_language(m.document.text);
-  m.findings.language = guess.code;
-  values[0] = guess.score;
-  values[1] = std::find(wanted.begin(), wanted.end(), guess.code) != wanted.end();
-  if (m.document.chat) values[2] = answers_in_another(*m.document.chat);
+  const LanguageGuess found = guess(m.resources, m.document.text);
+  m.findings.language = found.code;
+  values[0] = found.score;
+  values[1] = std::find(wanted.begin(), wanted.end(), found.code) != wanted.end();
+  if (m.document.chat) values[2] = answers_in_another(m.resources, *m.document.chat);
 }
 
 }  // namespace

@@ -102,6 +102,15 @@ struct Column {
   }
 };
 
+// All texts at once: a model reads many together.
+void score_block(const RawBlock& raw, const CurateOptions& options, SignalBlock& block) {
+  const std::vector<std::string> texts =
+      texts_of(raw, options.threads, [&](size_t i) { return block.faults[i].empty(); });
+  const std::vector<TextLikelihood> likelihoods = options.likelihood.score(texts);
+  for (size_t i = 0; i < block.size(); ++i)
+    set_likelihood(likelihoods.at(i), block.signals.data() + i * num_signals());
+}
+
 HashLists joined(const std::vector<std::vector<uint64_t>>& lists) {
   HashLists all;
   for (const std::vector<uint64_t>& list : lists) {
@@ -269,6 +278,7 @@ SignalBlock measure_block(const RawBlock& raw, const CurateOptions& options,
         column.measure(i, raw, *raw.parsers[thread], *measurers[thread]);
       },
       aside);
+  if (options.likelihood.score) score_block(raw, options, block);
   block.sentences = joined(sentences);
   block.paragraphs = joined(paragraphs);
   block.occupations = joined(occupations);

@@ -160,6 +160,8 @@ std::string mixture_json(const MixtureOptions& options, const std::vector<Mixtur
   ordered_json object = {{"format", "lathe mixture"}, {"version", 1}};
   if (!options.stages.empty()) object["stages"] = {0.0};
   for (const MixtureStage& stage : options.stages) object["stages"].push_back(stage.start);
+  if (!options.order_by.empty())
+    object["order"] = {{"by", options.order_by}, {"descending", options.descending}};
   object["sources"] = ordered_json::array();
   for (const MixtureSource& source : mixture) {
     object["sources"].push_back({{"path", "kept/" + source.name},
@@ -186,6 +188,10 @@ std::optional<WrittenMixture> read_mixture(const std::string& folder) {
       throw refuse("another format or version");
     WrittenMixture mixture;
     if (object.contains("stages")) mixture.starts = object["stages"].get<std::vector<double>>();
+    if (object.contains("order")) {
+      mixture.order_by = object["order"].at("by").get<std::string>();
+      mixture.descending = object["order"].at("descending").get<bool>();
+    }
     const auto check_weight = [&](double weight) {
       const bool may_be_none = !mixture.starts.empty();
       if (!(weight > 0 || (may_be_none && weight == 0)) || weight > 1000)

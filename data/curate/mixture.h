@@ -26,6 +26,10 @@ struct MixtureOptions {
   // A curriculum: what follows the shares above. In all of them a source or tier may have 0, which
   // leaves it out.
   std::vector<MixtureStage> stages;
+  // A signal by which training takes documents, instead of shuffling them; empty: none. Kept records
+  // have it as curated.order.
+  std::string order_by;
+  bool descending = false;  // those with most of it first
 };
 
 struct MixtureSource {
@@ -53,7 +57,12 @@ struct WrittenMixture {
   };
   std::vector<Source> sources;
   std::vector<double> starts;  // of the stages, the first at 0; none: there are no stages
+  std::string order_by;        // of MixtureOptions
+  bool descending = false;
 };
+
+// Where a kept record has the number that MixtureOptions::order_by asks for.
+inline constexpr const char* kOrderField = "curated.order";
 // Folders and weights that folder/mixture.json names; nothing where there is none. Throws
 // std::invalid_argument where it is no such file.
 std::optional<WrittenMixture> read_mixture(const std::string& folder);

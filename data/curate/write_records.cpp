@@ -117,6 +117,10 @@ void RecordWriter::add_origin(std::string& line, const RawBlock& raw, const Sign
   line += origins_[raw.source];
   if (!block.findings[i].language.empty())
     line += fmt::format(", \"language\": \"{}\"", block.findings[i].language);
+  if (kept && !options_.mixture.order_by.empty())
+    line += fmt::format(
+        ", \"order\": {}",
+        json_number(block.signals[i * num_signals() + signal_index(options_.mixture.order_by)]));
   if (kept) line += decided_by_[raw.source];
   if (const auto cuts = decisions_.cuts_of(number); !cuts.empty()) {
     line += ", \"cut\": [";

@@ -35,6 +35,8 @@ void check_options(const LoaderOptions& options) {
                                             options.curriculum.starts.size(),
                                             options.curriculum.weights.size()));
   }
+  if (options.order != DocumentOrder::kNone && options.preferences())
+    throw std::invalid_argument("loader: preferences can not be ordered");
   if (options.rank >= options.size) {
     throw std::invalid_argument(
         fmt::format("loader: rank {} of {} ranks", options.rank, options.size));
@@ -50,20 +52,16 @@ class Steps {
     const Curriculum& curriculum = options_.curriculum;
     stages_.push_back(
         {Rows(datasets, curriculum.weights.empty() ? weights : curriculum.weights[0], options_)});
-    if (curriculum.starts.empty()) return;
-    const std::vector<int64_t> firsts = first_steps(curriculum, steps_per_epoch(stages_[0]));
-    for (size_t s = 1; s < firsts.size(); ++s) {
-      const Stage& before = stages_.back();
-      const int64_t steps = steps_per_epoch(before);
-      if (steps == 0) break;
-      const int64_t epochs = (firsts[s] - before.first_step + steps - 1) / steps;
-      stages_.push_back({Rows(datasets, curriculum.weights[s], options_), firsts[s],
-                         before.first_epoch + epochs});
+    add_stages(datasets);
+    if (is_staged()) {
+      for (const Stage& stage : stages_) {
+        for (const int64_t value : {stage.first_step, stage.rows.count(), rows_per_step()})
+          key_ = mix_bits(key_ ^ static_cast<uint64_t>(value));
+      }
+      key_ |= 1;
     }
-    for (const Stage& stage : stages_) {
-      for (const int64_t value : {stage.first_step, stage.rows.count(), rows_per_step()})
-        key_ = mix_bits(key_ ^ static_cast<uint64_t>(value));
-    }
+    if (options_.order == DocumentOrder::kNone) return;
+    for (const Stage& stage : stages_) key_ = mix_bits(key_ ^ stage.rows.order_hash());
     key_ |= 1;
   }
 
@@ -72,6 +70,7 @@ class Steps {
     int64_t first_step = 0, first_epoch = 0;
   };
   const std::vector<Stage>& stages() const { return stages_; }
+  bool is_staged() const { return !options_.curriculum.starts.empty(); }
   uint64_t key() const { return key_; }
   int64_t rows_per_step() const {
     return options_.rows_per_micro_batch * options_.micro_batches * options_.size;
@@ -117,8 +116,23 @@ class Steps {
   }
 
  private:
+  void add_stages(const std::vector<std::shared_ptr<const Dataset>>& datasets) {
+    if (!is_staged()) return;
+    const Curriculum& curriculum = options_.curriculum;
+    const std::vector<int64_t> firsts = first_steps(curriculum, steps_per_epoch(stages_[0]));
+    for (size_t s = 1; s < firsts.size(); ++s) {
+      const Stage& before = stages_.back();
+      const int64_t steps = steps_per_epoch(before);
+      if (steps == 0) break;
+      const int64_t epochs = (firsts[s] - before.first_step + steps - 1) / steps;
+      stages_.push_back({Rows(datasets, curriculum.weights[s], options_), firsts[s],
+                         before.first_epoch + epochs});
+    }
+  }
+
   int64_t row_at(const Permutation& permutation, int64_t k) const {
-    return options_.shuffle ? static_cast<int64_t>(permutation(k)) : k;
+    const bool shuffled = options_.shuffle && options_.order == DocumentOrder::kNone;
+    return shuffled ? static_cast<int64_t>(permutation(k)) : k;
   }
 
   Batch make_rows(const Rows& rows, const Permutation& permutation, int64_t first,
@@ -213,7 +227,7 @@ Loader::Loader(std::vector<std::shared_ptr<const Dataset>> datasets, std::vector
     if (stage.rows.count() > 0) continue;
     throw std::invalid_argument(fmt::format(
         "loader: the data sets hold no row{}: they are empty or have weight 0",
-        parts_->steps.key() == 0 ? "" : fmt::format(" from step {} on", stage.first_step)));
+        !parts_->steps.is_staged() ? "" : fmt::format(" from step {} on", stage.first_step)));
   }
   parts_->state.stages = parts_->steps.key();
   parts_->start();
@@ -240,7 +254,7 @@ int64_t Loader::steps_per_epoch() const {
 
 std::vector<LoaderStage> Loader::stages() const {
   std::vector<LoaderStage> stages;
-  if (parts_->steps.key() == 0) return stages;
+  if (!parts_->steps.is_staged()) return stages;
   for (const auto& stage : parts_->steps.stages())
     stages.push_back(
         {stage.first_step, stage.first_epoch, stage.rows.count(), stage.rows.documents()});
@@ -264,8 +278,9 @@ void Loader::seek(LoaderState state) {
   const bool at_start = state.epoch == 0 && state.row == 0;
   if (!at_start && state.stages != steps.key()) {
     throw std::invalid_argument(
-        "loader: the position is of other stages: the curriculum, its data, or the rows of a step "
-        "(ranks x micro-batches x rows) are not what the state was saved with");
+        "loader: the position is of other stages or another order: the curriculum, the data or their "
+        "order, or the rows of a step (ranks x micro-batches x rows) under stages are not what the "
+        "state was saved with");
   }
   const auto& stage = steps.stage_of(std::max<int64_t>(state.epoch, 0));
   const int64_t rows = stage.rows.count();

@@ -25,11 +25,16 @@
 // ends with the step before the next one's first, and cuts its last epoch short where it must.
 namespace lathe {
 
+enum class DocumentOrder { kNone, kAscending, kDescending };
+
 struct LoaderOptions {
   int64_t max_length =
       1024;  // tokens of a row; longer documents were cut when they were prepared, else split here
   Packing packing = Packing::kBestFit;
   bool shuffle = true;
+  // Instead of shuffling: every epoch goes through all documents by their scalar "order", equals as
+  // they stand, copies one behind the other. kBestFit, which would mix them, becomes kNextFit.
+  DocumentOrder order = DocumentOrder::kNone;
   uint64_t seed = 0;
   int64_t rows_per_micro_batch = 8;  // per_device_train_batch_size
   int64_t micro_batches = 1;         // per step and rank: gradient_accumulation_steps
@@ -49,7 +54,8 @@ struct LoaderOptions {
 struct LoaderState {
   int64_t epoch = 0;
   int64_t row = 0;  // rows of this epoch already taken, by all ranks together
-  // Of a curriculum's stages, in rows; 0: there is none. A position of other stages is refused.
+  // Of a curriculum's stages, in rows, and of an order of documents; 0: there is none. A position of
+  // others is refused.
   uint64_t stages = 0;
   bool operator==(const LoaderState&) const = default;
 };

@@ -25,6 +25,21 @@ PackingPlan one_per_row(std::vector<Piece> pieces) {
   return plan;
 }
 
+PackingPlan next_fit(std::vector<Piece> pieces, int64_t max_length) {
+  PackingPlan plan;
+  int64_t space = max_length;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (pieces[i].length > space) {
+      plan.first_piece.push_back(static_cast<int64_t>(i));
+      space = max_length;
+    }
+    space -= pieces[i].length;
+  }
+  if (!pieces.empty()) plan.first_piece.push_back(static_cast<int64_t>(pieces.size()));
+  plan.pieces = std::move(pieces);
+  return plan;
+}
+
 PackingPlan wrapped(std::span<const int64_t> lengths, int64_t max_length) {
   PackingPlan plan;
   int64_t space = max_length;
@@ -99,6 +114,7 @@ PackingPlan plan_packing(std::span<const int64_t> lengths, int64_t max_length, P
   }
   if (packing == Packing::kWrapped) return wrapped(lengths, max_length);
   std::vector<Piece> pieces = split(lengths, max_length);
+  if (packing == Packing::kNextFit) return next_fit(std::move(pieces), max_length);
   return packing == Packing::kOff ? one_per_row(std::move(pieces)) : best_fit(pieces, max_length);
 }
 

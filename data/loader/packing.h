@@ -8,11 +8,9 @@
 // run.
 namespace lathe {
 
-enum class Packing {
-  kOff,
-  kBestFit,
-  kWrapped
-};  // one document per row | best fit decreasing | concatenate and cut
+// One document per row | best fit decreasing | concatenate and cut | documents as they come, a new
+// row where the next has no room.
+enum class Packing { kOff, kBestFit, kWrapped, kNextFit };
 
 // A run of tokens of one document.
 struct Piece {
@@ -33,9 +31,9 @@ struct PackingPlan {
 };
 
 // lengths[i]: tokens of document i; empty documents take no place. No row is longer than
-// max_length. kBestFit and kOff split a longer document into pieces of max_length and a rest;
-// kWrapped cuts the documents, laid end to end in the given order, every max_length tokens. Rows of
-// kBestFit are ordered by their first document, pieces in a row by document.
+// max_length. kBestFit, kNextFit and kOff split a longer document into pieces of max_length and a
+// rest; kWrapped cuts the documents, laid end to end in the given order, every max_length tokens.
+// Rows of kBestFit are ordered by their first document, pieces in a row by document.
 PackingPlan plan_packing(std::span<const int64_t> lengths, int64_t max_length, Packing packing);
 
 }  // namespace lathe

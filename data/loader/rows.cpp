@@ -8,6 +8,7 @@
 
 #include "data/loader/loader.h"
 #include "data/loader/order.h"
+#include "data/shards/order_scalar.h"
 
 namespace lathe {
 namespace {
@@ -56,8 +57,10 @@ Rows::Rows(std::vector<std::shared_ptr<const Dataset>> datasets, const std::vect
       documents_.insert(documents_.end(), times[d], document);
     }
   }
+  sort_documents(options.order);
+  const bool ordered = options.order != DocumentOrder::kNone;
   // Wrapped rows hold neighbours of this list: mixed once, or a row would hold one source only.
-  if (options.packing == Packing::kWrapped && options.shuffle) {
+  if (options.packing == Packing::kWrapped && options.shuffle && !ordered) {
     std::vector<Document> mixed;
     const Permutation permutation(documents_.size(), options.seed, kMix);
     for (size_t i = 0; i < documents_.size(); ++i) mixed.push_back(documents_[permutation(i)]);
@@ -66,12 +69,42 @@ Rows::Rows(std::vector<std::shared_ptr<const Dataset>> datasets, const std::vect
   std::vector<int64_t> lengths;
   for (const Document& d : documents_) lengths.push_back(length(d));
   if (!options.preferences()) {
-    plan_ = plan_packing(lengths, options.max_length, options.packing);
+    const bool mixes = ordered && options.packing == Packing::kBestFit;
+    plan_ = plan_packing(lengths, options.max_length, mixes ? Packing::kNextFit : options.packing);
     return;
   }
   // Never split: what is compared is compared as a whole.
   for (const int64_t whole : lengths) max_length_ = std::max(max_length_, whole);
   plan_ = plan_packing(lengths, max_length_, Packing::kOff);
+}
+
+void Rows::sort_documents(DocumentOrder order) {
+  if (order == DocumentOrder::kNone) return;
+  for (const auto& dataset : datasets_) {
+    for (const auto& shard : dataset->shards()) {
+      const std::vector<std::string> names = shard->scalars();
+      if (std::find(names.begin(), names.end(), kOrderScalar) == names.end())
+        throw std::invalid_argument(dataset->folder() +
+                                    ": was prepared without a number to order its documents by; "
+                                    "prepare it again with data.order_by");
+    }
+  }
+  std::vector<std::pair<float, Document>> keyed;
+  for (const Document& document : documents_) {
+    const Dataset::Place at = datasets_[document.dataset]->place(document.document);
+    const float key = at.shard->scalar(kOrderScalar)[at.document];
+    keyed.emplace_back(order == DocumentOrder::kAscending ? key : -key, document);
+  }
+  std::stable_sort(keyed.begin(), keyed.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (size_t i = 0; i < keyed.size(); ++i) documents_[i] = keyed[i].second;
+}
+
+uint64_t Rows::order_hash() const {
+  uint64_t hash = 0;
+  for (const Document& document : documents_)
+    hash = mix_bits(hash + static_cast<uint64_t>(item(document)) + 1);
+  return hash;
 }
 
 int64_t Rows::length(const Document& document) const {

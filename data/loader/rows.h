@@ -11,6 +11,7 @@
 namespace lathe {
 
 struct LoaderOptions;
+enum class DocumentOrder;
 
 class Rows {
  public:
@@ -27,6 +28,7 @@ class Rows {
   // Appends where each document of row r's batch comes from; empty ones make none.
   void origins(int64_t r, std::vector<Origin>& origins) const;
   int64_t count_targets() const;
+  uint64_t order_hash() const;  // of the documents in their order
   // Of the document that row r begins with: its number over all data sets, and its label.
   int64_t item(int64_t r) const;
   float label(int64_t r) const;
@@ -40,6 +42,7 @@ class Rows {
     const TokenShard* shard;
     int64_t begin, end;  // tokens of the shard's column
   };
+  void sort_documents(DocumentOrder order);
   Place place(const Piece& piece, const std::string& column) const;
   int64_t length(const Document& document) const;
   int64_t item(const Document& document) const;

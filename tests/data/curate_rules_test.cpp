@@ -50,7 +50,7 @@ TEST(CurateRules, EveryRuleDropsBeyondItsThresholdAndKeepsAtIt) {
       EXPECT_EQ(verdict.value, value);
     }
   }
-  EXPECT_EQ(rules_seen, 62);
+  EXPECT_EQ(rules_seen, 65);
 }
 
 TEST(CurateRules, AThresholdOfTheUserReplacesTheAuthors) {

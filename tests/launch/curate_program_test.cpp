@@ -48,6 +48,29 @@ TEST(CurateProgram, TrainFollowsTheMixtureThatWasCurated) {
   EXPECT_TRUE(std::filesystem::exists(folder / "run/model.safetensors"));
 }
 
+// Signals that are made here, and a curriculum by one of them.
+TEST(CurateProgram, TrainGoesByTheSignalThatTheMixtureNames) {
+  if (!have_shared("data/text/c4_demo.jsonl")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  write_timetable(folder.path(), 1, 8, 2);
+  const std::string command = from_source("curate configs/curate_quality.yaml output_dir=" + (folder / "out"));
+  const ProgramResult curated = run_program(command);
+  ASSERT_EQ(curated.code, 0) << curated.output;
+  EXPECT_NE(curated.output.find("quality classifier: trained on"), std::string::npos) << curated.output;
+  EXPECT_TRUE(std::filesystem::exists(folder / "out/quality/model.bin"));
+  // Another rule decides over what is stored.
+  const ProgramResult again = run_program(command + " 'drop=[\"perplexity > 20 or unigram_logprob < -12\"]'");
+  ASSERT_EQ(again.code, 0) << again.output;
+  EXPECT_NE(again.output.find("perplexity > 20 or"), std::string::npos) << again.output;
+  const ProgramResult trained = run_program(from_source(
+      "train configs/sft.yaml from_scratch=true dtype=fp32 max_length=512 max_steps=2 save_steps=0 per_device_train_batch_size=1"
+      " model_name_or_path=" + (folder / "model") + " data.train=" + (folder / "out") + " data.cache_dir=" + (folder / "cache") +
+      " output_dir=" + (folder / "run")));
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  EXPECT_NE(trained.output.find("data: documents in the order of curated.order, those with the least first"), std::string::npos)
+      << trained.output;
+}
+
 TEST(CurateProgram, MistakesAreNamedWithTheirPlace) {
   const ProgramResult result = run_program(from_source("curate configs/curate.yaml 'drop=[\"wrods < 5\"]' output_dir=/tmp/never"));
   EXPECT_EQ(result.code, 64) << result.output;

@@ -25,12 +25,17 @@ awk 'BEGIN {
     if (d % 500 == 0) printf "{\"text\": 5}\n" > (d < 1300 ? "a.jsonl" : "b.jsonl")
   }
 }'
+grep -v '"text": 5' a.jsonl > examples.jsonl
+grep -v '"text": 5' b.jsonl > good.jsonl
 cat > config.yaml <<'YAML'
 sources: [{path: a.jsonl}, {path: b.jsonl, tier: gold}]
 filters: [gopher_repetition, gopher_quality]
 drop: ["words > 5000"]
 duplicates: {repeated_sentences: 0.5, cut_substrings: true}
 thresholds: {gopher_enough_stop_words: 0}
+unigram: {corpus: [examples.jsonl]}
+quality_classifier: {positives: [good.jsonl], negatives: [examples.jsonl], epoch: 2}
+mix: {order_by: quality}
 block_mb: 1
 threads: 1
 YAML

@@ -74,6 +74,7 @@ TEST(Layering, ForeignLibrariesStayInTheirRooms) {
       {std::regex("^cuda"), {"parallel/nccl_group.cpp", "trainer/kernels/"}},
       {std::regex("^CLI/"), {"launch/arguments.cpp"}},
       {std::regex("^divsufsort"), {"data/curate/equal_windows.cpp"}},
+      {std::regex("^fasttext"), {"data/curate/fasttext.cpp"}},
       {std::regex("immintrin\\.h$|^cpuid\\.h$"), {"trainer/kernels/", "data/tokenize/"}},
       {std::regex("CPUBlas|^mkl|^dnnl"), {"trainer/kernels/"}},
       {std::regex("^torch/torch\\.h$"), {}},
