@@ -19,7 +19,7 @@ struct CurateSourceConfig {
 template <class V>
 void fields(V& v, CurateSourceConfig& c) {
   v("path", c.path,
-    "file (.jsonl, .json, .csv, .tsv, .txt, .warc, .wet; also .gz, .zst), glob or folder of them");
+    "file (.jsonl, .json, .parquet, .csv, .tsv, .txt, .warc, .wet; also .gz, .zst), glob or folder of them");
   v("name", c.name, "folder of what is kept of it; empty: the path's own name");
   v("filters", c.filters, "instead of the top's filters; none: keep all that is no duplicate");
   v("tier", c.tier, "how far it may be trusted; the better survives of duplicates",

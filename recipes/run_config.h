@@ -59,8 +59,8 @@ struct DataSource {
 template <class V>
 void fields(V& v, DataSource& c) {
   v("path", c.path,
-    "file (.jsonl, .json, .csv, .tsv, .txt, .warc, .wet; also .gz, .zst), glob, folder of them, dataset folder made by "
-    "prepare, or a name in dataset_dir/dataset_info.json");
+    "file (.jsonl, .json, .parquet, .csv, .tsv, .txt, .warc, .wet; also .gz, .zst), glob, folder of them, dataset folder "
+    "made by prepare, or a name in dataset_dir/dataset_info.json");
   v("weight", c.weight, "times each document is taken per epoch", above(0));
   v("weights", c.weights, "the same for each of data.stages: [1, 0.1]; empty: weight in all of them");
   v("shape", c.shape, "keys of the records; auto: told by the first record, and said",

@@ -101,7 +101,7 @@ std::unique_ptr<RecordParser> CorpusFile::make_parser() const {
 FilePosition CorpusFile::position() const { return parts_->texts.position(); }
 Shape CorpusFile::shape() const { return parts_->shape; }
 const std::string& CorpusFile::reason() const { return parts_->reason; }
-int64_t CorpusFile::bytes_read() const { return parts_->file.bytes_read(); }
+int64_t CorpusFile::bytes_read() const { return parts_->texts.bytes_read(); }
 int64_t CorpusFile::bytes_total() const { return parts_->file.bytes_total(); }
 int64_t CorpusFile::text_bytes() const { return parts_->text_bytes; }
 

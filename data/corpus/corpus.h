@@ -94,7 +94,7 @@ struct Reading {
 
 // A place between two records.
 struct FilePosition {
-  int64_t offset = 0;  // bytes of the unpacked file; 0: its start
+  int64_t offset = 0;  // bytes of the unpacked file, rows of a Parquet file; 0: its start
   int64_t line = 0;    // as the file's reader counts
 };
 
@@ -107,9 +107,9 @@ struct RecordText {
 
 class RecordParser;
 
-// A file read in order, in bounded memory: JSON lines, a JSON list, rows of .csv or .tsv, texts of
-// a WARC file, or a .txt, one document; plain, gzip, zstd. Blank lines, CRLF and a BOM are no
-// faults. Keys that a shape does not know are ignored. The constructor reads the first record.
+// A file read in order, in bounded memory: JSON lines, a JSON list, rows of .csv, .tsv or .parquet,
+// texts of a WARC file, or a .txt, one document; plain, gzip, zstd. Blank lines, CRLF and a BOM are
+// no faults. Keys that a shape does not know are ignored. The constructor reads the first record.
 // Every fault (broken JSON, wrong type, missing key, broken UTF-8, a record over 16 MiB) is
 // std::invalid_argument "file:line: field: found ..., expected ...; nearest shape ..."; where it is
 // BadRecord, the next record can be read.
@@ -136,8 +136,8 @@ class CorpusFile {
 };
 
 // A file, a folder or a glob -> files in sorted order. Of a folder its *.jsonl, where it has none
-// its *.json (no dataset_info.json), then *.csv, *.tsv, *.txt, *.warc, *.wet, also as .gz, .zst.
-// std::invalid_argument when nothing is there.
+// its *.json (no dataset_info.json), then *.parquet, *.csv, *.tsv, *.txt, *.warc, *.wet, also as
+// .gz, .zst. std::invalid_argument when nothing is there.
 std::vector<std::string> expand_paths(const std::string& pattern);
 
 }  // namespace lathe

@@ -19,7 +19,8 @@ bool has_kind(std::string_view path, std::string_view kind) {
 
 std::vector<std::string> files_of_folder(const std::string& folder) {
   std::vector<std::string> files;
-  for (const char* kind : {".jsonl", ".json", ".csv", ".tsv", ".txt", ".warc", ".wet"}) {
+  for (const char* kind :
+       {".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt", ".warc", ".wet"}) {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
       if (entry.is_regular_file() && has_kind(entry.path().native(), kind) &&
           entry.path().filename() != "dataset_info.json")
@@ -49,7 +50,8 @@ std::vector<std::string> expand_paths(const std::string& pattern) {
     if (files.empty())
       throw std::invalid_argument(
           pattern +
-          ": the folder holds no *.jsonl, *.json, *.csv, *.tsv, *.txt, *.warc or *.wet file");
+          ": the folder holds no *.jsonl, *.json, *.parquet, *.csv, *.tsv, *.txt, *.warc or *.wet "
+          "file");
   } else if (std::filesystem::exists(pattern)) {
     files = {pattern};
   } else {

@@ -12,8 +12,7 @@ namespace {
 struct Unread {
   std::string_view magic, name;
 };
-constexpr std::array kUnread{Unread{"PAR1", "a Parquet file"}, Unread{"ARROW1", "an Arrow file"},
-                             Unread{"PK\x03\x04", "a zip file"}};
+constexpr std::array kUnread{Unread{"ARROW1", "an Arrow file"}, Unread{"PK\x03\x04", "a zip file"}};
 
 }  // namespace
 
@@ -26,11 +25,12 @@ bool is_document_name(std::string_view path) {
 
 RecordTexts::RecordTexts(InputFile& file, bool document)
     : file_(file),
-      kind_(document                           ? Kind::kDocument
-            : csv_separator(file.path())       ? Kind::kRows
-            : WarcReader::is_warc(file.head()) ? Kind::kWarc
-            : ItemReader::is_list(file.head()) ? Kind::kList
-                                               : Kind::kLines),
+      kind_(document                                              ? Kind::kDocument
+            : ParquetReader::is_parquet(file.path(), file.head()) ? Kind::kParquet
+            : csv_separator(file.path())                          ? Kind::kRows
+            : WarcReader::is_warc(file.head())                    ? Kind::kWarc
+            : ItemReader::is_list(file.head())                    ? Kind::kList
+                                                                  : Kind::kLines),
       lines_(file),
       items_(file),
       rows_(file, csv_separator(file.path()).value_or(',')),
@@ -42,6 +42,7 @@ RecordTexts::RecordTexts(InputFile& file, bool document)
                     "datasets.load_dataset(...).to_json(\"data.jsonl\")",
                     file.path(), format.name));
   }
+  if (kind_ == Kind::kParquet) parquet_ = std::make_unique<ParquetReader>(file.path());
 }
 
 std::optional<std::string_view> RecordTexts::next() {
@@ -49,6 +50,7 @@ std::optional<std::string_view> RecordTexts::next() {
   if (kind_ == Kind::kList) return items_.next();
   if (kind_ == Kind::kRows) return rows_.next();
   if (kind_ == Kind::kWarc) return warc_.next();
+  if (kind_ == Kind::kParquet) return parquet_->next();
   while (const auto line = lines_.next()) {
     if (line->find_first_not_of(" \t\r") != line->npos) return line;
   }
@@ -81,6 +83,7 @@ int64_t RecordTexts::line() const {
   if (kind_ == Kind::kDocument) return 1;
   if (kind_ == Kind::kRows) return rows_.line();
   if (kind_ == Kind::kWarc) return warc_.line();
+  if (kind_ == Kind::kParquet) return parquet_->row();
   return kind_ == Kind::kList ? items_.line() : lines_.line();
 }
 
@@ -88,6 +91,7 @@ FilePosition RecordTexts::position() const {
   if (kind_ == Kind::kDocument) return {static_cast<int64_t>(document_.size()), 1};
   if (kind_ == Kind::kRows) return {rows_.offset(), rows_.next_line()};
   if (kind_ == Kind::kWarc) return {warc_.offset(), warc_.next_line()};
+  if (kind_ == Kind::kParquet) return {parquet_->row(), parquet_->row()};
   if (kind_ == Kind::kList) return {items_.offset(), items_.next_line()};
   return {lines_.offset(), lines_.line()};
 }
@@ -96,13 +100,19 @@ void RecordTexts::seek(FilePosition position) {
   if (kind_ == Kind::kDocument) document_given_ = true;
   if (kind_ == Kind::kRows) rows_.seek(position.offset, position.line);
   if (kind_ == Kind::kWarc) warc_.seek(position.offset, position.line);
+  if (kind_ == Kind::kParquet) parquet_->seek(position.offset);
   if (kind_ == Kind::kList) items_.seek(position.offset, position.line);
   if (kind_ == Kind::kLines) lines_.seek(position.offset, position.line);
+}
+
+int64_t RecordTexts::bytes_read() const {
+  return kind_ == Kind::kParquet ? parquet_->bytes_read() : file_.bytes_read();
 }
 
 const char* RecordTexts::expected() const {
   if (kind_ == Kind::kRows) return "one row per line";
   if (kind_ == Kind::kWarc) return "one text per WARC record";
+  if (kind_ == Kind::kParquet) return "one row of the Parquet file";
   return kind_ == Kind::kList ? "a JSON object as an item of the list" : "one JSON object per line";
 }
 

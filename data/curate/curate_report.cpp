@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr size_t kBins = 40, kMostSamples = 100'000;
+constexpr size_t kBins = 40, kMostSamples = 10'000;
 constexpr int kExamples = 3;
 constexpr size_t kExampleBytes = 400;
 
@@ -130,12 +130,13 @@ void fill_histograms(CurateReport& report, const CurateOptions& options, const R
 }
 
 void fill_clusters(CurateReport& report, const Decisions& decisions) {
-  std::map<uint32_t, int64_t> sizes;
-  for (size_t d = 0; d < decisions.survivor.size(); ++d) {
-    if (decisions.survivor[d] != d) ++sizes[decisions.survivor[d]];
-  }
+  std::vector<uint32_t> others(decisions.survivor.size());
+  for (size_t d = 0; d < others.size(); ++d)
+    others[decisions.survivor[d]] += decisions.survivor[d] != d;
   std::map<int64_t, int64_t> counts;
-  for (const auto& [unused, others] : sizes) ++counts[others + 1];
+  for (const uint32_t count : others) {
+    if (count > 0) ++counts[count + 1];
+  }
   report.clusters.assign(counts.begin(), counts.end());
 }
 

@@ -48,6 +48,7 @@ class Groups {
                 const std::function<uint64_t(const SignalBlock&, size_t, size_t)>& hash_at,
                 const std::function<void(const Entry*, const Entry*)>& f) {
     std::vector<std::vector<Entry>> entries(end - begin);
+    for (std::vector<Entry>& column : entries) column.reserve(decisions_.reasons.size() / turns);
     for_each_([&](size_t b, const SignalBlock& block) {
       for (size_t i = 0; i < block.size(); ++i) {
         const size_t document = decisions_.first[b] + i;

@@ -258,7 +258,7 @@ TEST_F(Corpus, ExpandsFilesFoldersAndPatterns) {
   EXPECT_THROW(expand_paths(folder_ / "*.gz"), std::invalid_argument);
   std::filesystem::create_directory(folder_ / "empty");
   EXPECT_THAT(message_of([&] { expand_paths(folder_ / "empty"); }),
-              HasSubstr("holds no *.jsonl, *.json, *.csv, *.tsv, *.txt, *.warc or *.wet"));
+              HasSubstr("holds no *.jsonl, *.json, *.parquet, *.csv, *.tsv, *.txt, *.warc or *.wet"));
 }
 
 }  // namespace

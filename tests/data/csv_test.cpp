@@ -96,9 +96,9 @@ TEST_F(Csv, ARowOfOtherWidthDoesNotHideTheNext) {
 }
 
 TEST_F(Csv, OtherTablesAreRefusedByName) {
-  write_text(folder_ / "a.parquet", "PAR1....");
-  EXPECT_THAT(message_of([&] { CorpusFile file(folder_ / "a.parquet"); }),
-              HasSubstr("is a Parquet file, which is not read; write it as JSON lines"));
+  write_text(folder_ / "a.arrow", "ARROW1..");
+  EXPECT_THAT(message_of([&] { CorpusFile file(folder_ / "a.arrow"); }),
+              HasSubstr("is an Arrow file, which is not read; write it as JSON lines"));
 }
 
 }  // namespace

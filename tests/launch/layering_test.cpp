@@ -73,6 +73,7 @@ TEST(Layering, ForeignLibrariesStayInTheirRooms) {
       {std::regex("^nccl\\.h$"), {"parallel/nccl_group.cpp"}},
       {std::regex("^cuda"), {"parallel/nccl_group.cpp", "trainer/kernels/"}},
       {std::regex("^CLI/"), {"launch/arguments.cpp"}},
+      {std::regex("^(arrow|parquet)/"), {"data/corpus/parquet.cpp"}},
       {std::regex("^divsufsort"), {"data/curate/equal_windows.cpp"}},
       {std::regex("^fasttext"), {"data/curate/fasttext.cpp"}},
       {std::regex("immintrin\\.h$|^cpuid\\.h$"), {"trainer/kernels/", "data/tokenize/"}},
