@@ -122,8 +122,8 @@ class Model {
 std::unique_ptr<Model> make_model(const ModelConfig& config, at::ScalarType dtype, at::Device device,
                                   const TensorParallel& tp = {});
 
-// make_sharding by the model's units, which from then on it is told of. parameters: the model's, and adapters' on it. The
-// model has to be done with before the result is.
+// make_sharding by the model's units, which from then on it is told of. parameters: the model's, adapters' on it, and
+// what stands beside it: one more unit, the last. The model has to be done with before the result is.
 std::unique_ptr<Sharding> shard_model(int zero, Model& model, const std::vector<Parameter*>& parameters, Mesh& mesh,
                                       int64_t align, const FillParameter& fill = {});
 
