@@ -267,7 +267,8 @@ int train_distillation(RunContext run) {
        .take_metrics = take_metrics},
       trainer_options(run, student, mesh));
   const std::function<ExactMatch()> ask = [&] {
-    return exact_match(student, tokenizer, config.data.exact_match, format, stop_ids, mesh);
+    return exact_match(student, tokenizer, config.data.exact_match, format, stop_ids, mesh,
+                       meeting_of(config.parallel, mesh));
   };
   const bool asked = !config.data.exact_match.empty();
   if (!train_to_end(trainer, *optimizer, *sharding, metrics, asked ? ask : nullptr)) return 75;
