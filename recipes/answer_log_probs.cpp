@@ -11,11 +11,12 @@ namespace {
 constexpr int64_t kTokensTogether = 4096;
 
 void read_together(Model& model, const std::vector<AnswerIds>& answers, size_t begin, size_t end,
-                   at::Device device, std::vector<double>& sums) {
+                   at::Device device, Passes& passes, std::vector<double>& sums) {
   std::vector<DocumentView> documents;
   for (size_t i = begin; i < end; ++i)
     documents.push_back(
         {answers[i].ids.data(), answers[i].trained.data(), std::ssize(answers[i].ids)});
+  passes.announce();
   const at::Tensor sums_D =
       sequence_log_probs(model, make_batch(documents).to(device)).sums_D.cpu();
   for (int64_t d = 0; d < sums_D.numel(); ++d) sums.push_back(sums_D[d].item<double>());
@@ -43,7 +44,7 @@ AnswerIds sampled_answer(const StageContext& c, const Line& prompt,
 }
 
 std::vector<double> answer_log_probs(Model& model, const std::vector<AnswerIds>& answers,
-                                     at::Device device) {
+                                     at::Device device, Passes& passes) {
   const at::NoGradGuard no_grad;
   std::vector<double> sums;
   size_t begin = 0;
@@ -51,14 +52,20 @@ std::vector<double> answer_log_probs(Model& model, const std::vector<AnswerIds>&
   for (size_t i = 0; i < answers.size(); ++i) {
     const int64_t length = std::ssize(answers[i].ids);
     if (i > begin && tokens + length > kTokensTogether) {
-      read_together(model, answers, begin, i, device, sums);
+      read_together(model, answers, begin, i, device, passes, sums);
       begin = i;
       tokens = 0;
     }
     tokens += length;
   }
-  if (begin < answers.size()) read_together(model, answers, begin, answers.size(), device, sums);
+  if (begin < answers.size())
+    read_together(model, answers, begin, answers.size(), device, passes, sums);
   return sums;
+}
+
+void finish_passes(Model& model, at::Device device, Passes& passes) {
+  const at::NoGradGuard no_grad;
+  passes.finish([&] { sequence_log_probs(model, make_batch({}).to(device)); });
 }
 
 int64_t num_answer_tokens(const AnswerIds& answer) {

@@ -6,6 +6,7 @@
 
 #include "recipes/stage_lines.h"
 #include "trainer/model.h"
+#include "trainer/passes.h"
 
 // How likely a model finds whole answers.
 namespace lathe {
@@ -23,9 +24,11 @@ AnswerIds sampled_answer(const StageContext& context, const Line& prompt,
                          const std::vector<int64_t>& ids);
 
 // Sums over the answers' tokens, natural log, at temperature 1. Answers are read in order, as many
-// together as a forward of 4096 tokens takes: the same list makes the same bits.
+// together as a forward of 4096 tokens takes: the same list makes the same bits. Announces its
+// passes, which are then to be ended by finish_passes.
 std::vector<double> answer_log_probs(Model& model, const std::vector<AnswerIds>& answers,
-                                     at::Device device);
+                                     at::Device device, Passes& passes);
+void finish_passes(Model& model, at::Device device, Passes& passes);
 int64_t num_answer_tokens(const AnswerIds& answer);
 
 }  // namespace lathe

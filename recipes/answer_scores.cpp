@@ -11,6 +11,7 @@
 #include "trainer/evaluate_text.h"
 #include "trainer/generate/generate.h"
 #include "trainer/hf_folder.h"
+#include "trainer/passes.h"
 #include "trainer/scored_model.h"
 
 namespace lathe {
@@ -37,7 +38,7 @@ JsonLines verify_answers(const StageContext& c, const JsonLines& prompts,
     }
     return lines;
   };
-  return share(c, make, prompts.size());
+  return share(c, make, prompts.size(), /*asks=*/false);
 }
 
 // What asks the model for judge_samples judgments of a text.
@@ -54,7 +55,7 @@ GenerateRequest judgment(const StageContext& c, const Model& model, const std::s
 JsonLines judge_answers(const StageContext& c, const JsonLines& prompts, const JsonLines& answers) {
   const SelfRewardConfig& config = c.config.self_reward;
   const std::string rubric = read_rubric(config);
-  const std::unique_ptr<Model> model = load_stage_model(c, c.model_folder);
+  Model& model = c.models.get(c.model_folder);
   const auto make = [&](const std::vector<size_t>& places) {
     std::vector<GenerateRequest> requests;
     for (const size_t i : places) {
@@ -64,11 +65,11 @@ JsonLines judge_answers(const StageContext& c, const JsonLines& prompts, const J
         const std::string text = fill_in(
             rubric, Json{{"prompt", question}, {"response", answer.at("text").get<std::string>()}});
         const uint64_t seed = seed_of(c, prompts[i].at("id").get<int64_t>(), "judge");
-        requests.push_back(judgment(c, *model, text, seed + static_cast<uint64_t>(place++)));
+        requests.push_back(judgment(c, model, text, seed + static_cast<uint64_t>(place++)));
       }
     }
     const std::vector<GenerateResult> results =
-        generate(*model, requests, {.tokenizer = &c.tokenizer});
+        generate(model, requests, {.tokenizer = &c.tokenizer, .meeting = meeting_of(c)});
     JsonLines lines;
     size_t next = 0;
     for (const size_t i : places) {
@@ -94,7 +95,7 @@ JsonLines compare_answers(const StageContext& c, const JsonLines& prompts,
                           const JsonLines& answers) {
   const SelfRewardConfig& config = c.config.self_reward;
   const std::string rubric = read_rubric(config);
-  const std::unique_ptr<Model> model = load_stage_model(c, c.model_folder);
+  Model& model = c.models.get(c.model_folder);
   const auto make = [&](const std::vector<size_t>& places) {
     std::vector<GenerateRequest> requests;
     for (const size_t i : places) {
@@ -109,11 +110,11 @@ JsonLines compare_answers(const StageContext& c, const JsonLines& prompts,
             fill_in(rubric, Json{{"prompt", question},
                                  {"response_a", texts.at(a).at("text").get<std::string>()},
                                  {"response_b", texts.at(b).at("text").get<std::string>()}});
-        requests.push_back(judgment(c, *model, text, seed + static_cast<uint64_t>(place)));
+        requests.push_back(judgment(c, model, text, seed + static_cast<uint64_t>(place)));
       }
     }
     const std::vector<GenerateResult> results =
-        generate(*model, requests, {.tokenizer = &c.tokenizer});
+        generate(model, requests, {.tokenizer = &c.tokenizer, .meeting = meeting_of(c)});
     JsonLines lines;
     size_t next = 0;
     for (const size_t i : places) {
@@ -151,9 +152,15 @@ JsonLines reward_answers(const StageContext& c, const JsonLines& prompts,
   if (const Tokenizer other(folder); other.hash() != c.tokenizer.hash())
     throw std::invalid_argument("self_reward.reward_model_name_or_path: " + folder +
                                 " has another tokenizer than the model");
-  const auto model = ScoredModel::load(
-      folder, compute_dtype(c.config.model.dtype, c.world.device()), c.world.device(), 0);
+  c.models.let_go();
+  const at::Device device = c.mesh.device();
+  std::unique_ptr<ScoredModel> loaded =
+      ScoredModel::load(folder, compute_dtype(c.config.model.dtype, device), device, 0,
+                        tensor_parallel(c.config.parallel, c.mesh));
+  ScoredModel& model = *loaded;
+  const FrozenModel frozen = freeze_model(std::move(loaded), c.config.parallel, c.mesh);
   const auto make = [&](const std::vector<size_t>& places) {
+    Passes passes(meeting_of(c));
     JsonLines lines;
     for (const size_t i : places) {
       std::vector<std::vector<int64_t>> texts;
@@ -164,11 +171,13 @@ JsonLines reward_answers(const StageContext& c, const JsonLines& prompts,
         texts.push_back(ids_of(c, whole, false));
       }
       for (const auto& ids : texts) documents.push_back({ids.data(), nullptr, std::ssize(ids)});
-      const at::Tensor scores_D = model->scores(make_batch(documents).to(c.world.device())).cpu();
+      passes.announce();
+      const at::Tensor scores_D = model.scores(make_batch(documents).to(device)).cpu();
       Line scores = Line::array();
       for (int64_t d = 0; d < scores_D.numel(); ++d) scores.push_back(scores_D[d].item<float>());
       lines.push_back({{"id", prompts[i].at("id")}, {"scores", scores}, {"failures", 0}});
     }
+    passes.finish([&] { model.scores(make_batch({}).to(device)); });
     return lines;
   };
   return share(c, make, prompts.size());

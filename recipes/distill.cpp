@@ -18,6 +18,7 @@
 #include "trainer/generate/mixture.h"
 #include "trainer/hf_folder.h"
 #include "trainer/objective/cross_vocabulary.h"
+#include "trainer/objective/layer_terms.h"
 
 namespace lathe {
 namespace {
@@ -82,6 +83,28 @@ void meet_across(const RunConfig& config, const Tokenizer& tokenizer, Teacher& t
   if (shared > 0) return;
   throw std::invalid_argument(
       "distill.cross_vocabulary: the two vocabularies have no token in common");
+}
+
+// Where layers have a say.
+std::unique_ptr<LayerTerms> make_layer_terms(const RunConfig& config, Model& student,
+                                             Metrics& metrics) {
+  const DistillConfig& c = config.distill;
+  if (c.hidden_weight == 0 && c.attention_weight == 0) return nullptr;
+  const ModelConfig teacher =
+      c.teacher_model_name_or_path == kSelf
+          ? student.config()
+          : read_model_config(resolve_model_folder(c.teacher_model_name_or_path));
+  auto terms =
+      std::make_unique<LayerTerms>(c, student, teacher, static_cast<uint64_t>(config.seed));
+  std::string pairs;
+  for (const LayerPair& pair : terms->pairs())
+    pairs += fmt::format(" {}:{}", pair.student, pair.teacher);
+  metrics.note("layers student:teacher" + pairs +
+               (terms->parameters().empty()
+                    ? std::string()
+                    : fmt::format("; {} projections from {} to {}", terms->parameters().size(),
+                                  student.config().hidden_size, teacher.hidden_size)));
+  return terms;
 }
 
 UnfilledModel open_teacher(const RunConfig& config, const Tokenizer& tokenizer, Mesh& mesh,
@@ -183,7 +206,10 @@ int train_distillation(RunContext run) {
   const auto& [tokenizer_path, tokenizer, train, eval] = data;
   TrainedModel trained = make_trained_model(config, mesh);
   Model& student = *trained.model;
-  const std::unique_ptr<Sharding> sharding = trained.shard(config, mesh);
+  const std::unique_ptr<LayerTerms> layers = make_layer_terms(config, student, metrics);
+  const std::unique_ptr<Sharding> sharding = trained.shard(
+      config, mesh, layers ? layers->parameters() : std::vector<Parameter*>());
+  if (layers) layers->set_sharding(sharding.get());
   const std::unique_ptr<Optimizer> optimizer = TrainedModel::optimizer(config, *sharding, mesh);
   const ChatFormat format(tokenizer, config.data.chat_template);
   record_chat_template(config, format, train, mesh);
@@ -208,7 +234,7 @@ int train_distillation(RunContext run) {
   say_trained(trained, metrics);
 
   const int64_t vocabulary = shared_vocabulary(tokenizer, student, teacher);
-  DistillLoss loss(config.distill, vocabulary, teacher.model, teacher.cross.get());
+  DistillLoss loss(config.distill, vocabulary, teacher.model, teacher.cross.get(), layers.get());
   std::optional<MixtureModel> mixture;
   if (config.distill.divergence == "minillm" && config.distill.teacher_mixed_alpha > 0)
     mixture.emplace(student, teacher.model, config.distill.teacher_mixed_alpha, vocabulary);
@@ -241,7 +267,8 @@ int train_distillation(RunContext run) {
        .take_metrics = take_metrics},
       trainer_options(run, student, mesh));
   const std::function<ExactMatch()> ask = [&] {
-    return exact_match(student, tokenizer, config.data.exact_match, format, stop_ids, mesh);
+    return exact_match(student, tokenizer, config.data.exact_match, format, stop_ids, mesh,
+                       meeting_of(config.parallel, mesh));
   };
   const bool asked = !config.data.exact_match.empty();
   if (!train_to_end(trainer, *optimizer, *sharding, metrics, asked ? ask : nullptr)) return 75;

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "recipes/frozen_model.h"
 #include "recipes/moving_reference.h"
 #include "recipes/parts.h"
 #include "recipes/preference_batches.h"
@@ -35,7 +36,7 @@ void check_start(PreferenceLoss& loss, PreferenceSource& source, bool narrow, Me
   const at::NoGradGuard no_grad;
   at::Tensor sums = at::zeros({2}, at::kDouble);
   for (const Batch& batch : source.next()) {
-    if (batch.num_targets == 0) continue;
+    if (batch.num_targets == 0 && !source.meets) continue;
     sums[0] += loss(source.policy, batch.to(source.mesh.device())).sum.cpu();
     sums[1] += static_cast<double>(batch.num_targets);
   }
@@ -57,25 +58,17 @@ void check_start(PreferenceLoss& loss, PreferenceSource& source, bool narrow, Me
 
 // The reference as a table made beforehand, or as a second model.
 struct Reference {
-  std::unique_ptr<Model> model;
+  FrozenModel model;
   Lora* adapters = nullptr;  // the policy's: with them off, it is the reference
   std::unique_ptr<ReferenceLogProbs> train, eval;
 };
 
-std::unique_ptr<Model> load_reference(const RunConfig& config, Mesh& mesh) {
-  std::unique_ptr<Model> model;
+FrozenModel load_reference(const RunConfig& config, Mesh& mesh) {
   const std::string& folder = config.dpo.ref_model_name_or_path;
-  if (folder.empty()) {
-    model = make_or_load_model(config, mesh);
-  } else {
-    model = load_model(resolve_model_folder(folder), compute_dtype(config.model.dtype, mesh.device()), mesh.device(),
-                       tensor_parallel(config.parallel, mesh));
-  }
-  for (Parameter* parameter : model->parameters()) {
-    parameter->trained = false;
-    parameter->value.requires_grad_(false);
-  }
-  return model;
+  UnfilledModel opened = folder.empty() ? make_or_open_model(config, mesh)
+                                        : open_model(resolve_model_folder(folder), compute_dtype(config.model.dtype, mesh.device()),
+                                                     mesh.device(), tensor_parallel(config.parallel, mesh));
+  return freeze_model(std::move(opened), config.parallel, mesh);
 }
 
 Reference make_reference(const RunConfig& config, const PreferenceLoss& loss, const std::string& cache_dir,
@@ -98,19 +91,20 @@ Reference make_reference(const RunConfig& config, const PreferenceLoss& loss, co
   }
   if (!table || other) reference.model = load_reference(config, mesh);
   if (!table) return reference;
-  Model& model = other ? *reference.model : *policy.model;
+  Model& model = other ? *reference.model.model : *policy.model;
   const std::string folder = other ? resolve_model_folder(config.dpo.ref_model_name_or_path) : config.model.model_name_or_path;
   const auto make = [&](const Datasets& data, Loader& rows, int64_t steps) {
     const std::string path =
         reference_cache_path(config.data.cache_dir.empty() ? cache_dir : config.data.cache_dir, folder,
                              model.parameters().front()->value.scalar_type(), data, mesh);
     auto made = std::make_unique<ReferenceLogProbs>(path, items_of(data), loss.is_unpaired() ? 1 : 2, mesh);
-    made->complete(model, rows, steps, metrics);
+    made->complete(model, rows, steps, metrics, meeting_of(config.parallel, mesh));
     return made;
   };
   reference.train = make(train, loader, steps_needed(config.train, loader));
   if (eval_loader != nullptr) reference.eval = make(eval, *eval_loader, eval_loader->steps_per_epoch());
-  reference.model.reset();
+  reference.model.model.reset();
+  reference.model.sharding.reset();
   return reference;
 }
 
@@ -150,15 +144,17 @@ int train_preferences(RunContext run) {
 
   const Reference reference =
       make_reference(config, loss, run.cache_dir, train, eval, loader, eval_loader.get(), trained, mesh, metrics);
-  PreferenceSource source{mesh, loader, loss, policy, reference.train.get(), reference.model.get(), reference.adapters};
-  if (config.dpo.sync_ref_model && reference.model) {
-    auto moving = std::make_unique<MovingReference>(std::move(optimizer), policy, *reference.model,
+  const bool meets = meeting_of(config.parallel, mesh) != nullptr;
+  Model* const second = reference.model.model.get();
+  PreferenceSource source{mesh, loader, loss, policy, reference.train.get(), second, reference.adapters, meets};
+  if (config.dpo.sync_ref_model && second != nullptr) {
+    auto moving = std::make_unique<MovingReference>(std::move(optimizer), policy, *second,
                                                     config.dpo.ref_model_mixup_alpha, config.dpo.ref_model_sync_steps);
     source.before_step = [&moved = *moving] { moved.move_if_due(); };
     optimizer = std::move(moving);
   }
   std::optional<PreferenceSource> eval_source;
-  if (eval_loader) eval_source.emplace(PreferenceSource{mesh, *eval_loader, loss, policy, reference.eval.get(), reference.model.get(), reference.adapters});
+  if (eval_loader) eval_source.emplace(PreferenceSource{mesh, *eval_loader, loss, policy, reference.eval.get(), second, reference.adapters, meets});
   const bool narrow = policy.parameters().front()->value.scalar_type() != at::kFloat;
   if (loss.needs_reference() && config.dpo.ref_model_name_or_path.empty()) check_start(loss, source, narrow, metrics);
 

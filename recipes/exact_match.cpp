@@ -40,7 +40,7 @@ std::string answer_text(const Tokenizer& tokenizer, const GenerateResult& result
 }  // namespace
 
 ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::string& path, const ChatFormat& format,
-                       const std::vector<int64_t>& stop_ids, Mesh& mesh) {
+                       const std::vector<int64_t>& stop_ids, Mesh& mesh, Group* meeting) {
   const std::vector<Item> items = read_items(path);
   std::vector<GenerateRequest> requests;
   std::vector<const Item*> mine;
@@ -53,7 +53,7 @@ ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::stri
     requests.push_back(std::move(request));
     mine.push_back(&items[i]);
   }
-  const std::vector<GenerateResult> results = generate(model, requests);
+  const std::vector<GenerateResult> results = generate(model, requests, {.meeting = meeting});
   ExactMatch match;
   for (size_t i = 0; i < results.size(); ++i) {
     const std::string answer = answer_text(tokenizer, results[i]);

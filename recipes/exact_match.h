@@ -22,8 +22,8 @@ struct ExactMatch {
 };
 
 // stop_ids: what ends an answer. path: conversations or questions and answers, each ending with an assistant turn, which is the expected answer. Ranks share the work;
-// every rank gets the same counts, rank 0 the samples.
+// every rank gets the same counts, rank 0 the samples. meeting: see GenerateSettings.
 ExactMatch exact_match(Model& model, const Tokenizer& tokenizer, const std::string& path, const ChatFormat& format,
-                       const std::vector<int64_t>& stop_ids, Mesh& mesh);
+                       const std::vector<int64_t>& stop_ids, Mesh& mesh, Group* meeting);
 
 }  // namespace lathe

@@ -15,6 +15,8 @@ struct FrozenModel {
 };
 
 FrozenModel freeze_model(UnfilledModel opened, const ParallelSection& config, Mesh& mesh);
+// Of a model that has its values.
+FrozenModel freeze_model(std::unique_ptr<Model> model, const ParallelSection& config, Mesh& mesh);
 
 // The ranks that have to pass through a model together, for GenerateSettings::meeting and Passes;
 // null: each as it likes.

@@ -21,13 +21,15 @@ std::vector<AnswerIds> written_answers(const StageContext& c, const Line& prompt
   return written;
 }
 
-// Log-probabilities under one model, which is in memory only meanwhile. This rank's prompts.
+// Log-probabilities under one model. This rank's prompts.
 Rewards log_probs_under(const StageContext& c, const std::string& folder,
                         const std::vector<std::vector<AnswerIds>>& written) {
-  const std::unique_ptr<Model> model = load_stage_model(c, folder);
+  Model& model = c.models.get(folder);
+  Passes passes(meeting_of(c));
   Rewards log_probs;
   for (const auto& answers : written)
-    log_probs.push_back(answer_log_probs(*model, answers, c.world.device()));
+    log_probs.push_back(answer_log_probs(model, answers, c.mesh.device(), passes));
+  finish_passes(model, c.mesh.device(), passes);
   return log_probs;
 }
 

@@ -42,20 +42,22 @@ JsonLines log_probs_under(const StageContext& c, const std::string& folder,
                           const JsonLines& pairs) {
   std::map<int64_t, std::vector<const Line*>> pairs_of;
   for (const Line& pair : pairs) pairs_of[pair.at("id").get<int64_t>()].push_back(&pair);
-  const std::unique_ptr<Model> model = load_stage_model(c, folder);
+  Model& model = c.models.get(folder);
   const auto make = [&](const std::vector<size_t>& places) {
+    Passes passes(meeting_of(c));
     JsonLines lines;
     for (const size_t i : places) {
       const auto id = prompts[i].at("id").get<int64_t>();
       const Reading reading = reading_of(c, prompts[i], answers[i], pairs_of[id]);
       Line line{{"id", id}};
       for (size_t k = 0; k < std::size(kKinds); ++k)
-        line[kKinds[k]] = answer_log_probs(*model, reading.answers[k], c.world.device());
+        line[kKinds[k]] = answer_log_probs(model, reading.answers[k], c.mesh.device(), passes);
       int64_t tokens = 0;
       for (const AnswerIds& answer : reading.answers[0]) tokens += num_answer_tokens(answer);
       line["tokens"] = tokens;
       lines.push_back(std::move(line));
     }
+    finish_passes(model, c.mesh.device(), passes);
     return lines;
   };
   return share(c, make, prompts.size());

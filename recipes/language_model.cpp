@@ -1,6 +1,7 @@
 #include "recipes/language_model.h"
 
 #include "recipes/exact_match.h"
+#include "recipes/frozen_model.h"
 #include "recipes/parts.h"
 #include "recipes/run_frame.h"
 #include "recipes/run_words.h"
@@ -49,7 +50,8 @@ int train_language_model(RunContext run) {
                    .show_samples = [&](int64_t step) { samples->show(*model, step, config.output_dir, mesh, metrics); }},
                   trainer_options(run, *model, mesh));
   const std::function<ExactMatch()> ask = [&] {
-    return exact_match(*model, tokenizer, config.data.exact_match, format, stop_ids, mesh);
+    return exact_match(*model, tokenizer, config.data.exact_match, format, stop_ids, mesh,
+                       meeting_of(config.parallel, mesh));
   };
   const bool asked = !config.data.exact_match.empty();
   if (!train_to_end(trainer, *optimizer, *sharding, metrics, asked ? ask : nullptr)) return 75;

@@ -55,7 +55,7 @@ std::vector<Batch> PreferenceSource::next() {
 }
 
 void PreferenceSource::add_reference(Batch& batch) const {
-  if (batch.num_targets == 0 || !loss.needs_reference()) return;
+  if (!loss.needs_reference() || (batch.num_targets == 0 && (table != nullptr || !meets))) return;
   if (table != nullptr) {
     batch.preferences.reference_D = table->of(batch);
     return;
@@ -75,8 +75,9 @@ SequenceLogProbs PreferenceSource::of_reference(const Batch& batch, double ld_al
 
 // The sum of log-ratios of mismatched answers.
 double PreferenceSource::kl_of(const Batch& batch) const {
-  if (batch.mismatched.empty() || batch.mismatched[0].num_tokens() == 0) return 0;
-  const Batch mismatched = batch.mismatched[0].to(mesh.device());
+  const bool none = batch.mismatched.empty() || batch.mismatched[0].num_tokens() == 0;
+  if (none && !meets) return 0;
+  const Batch mismatched = (none ? make_batch({}) : batch.mismatched[0]).to(mesh.device());
   at::Tensor sum = sequence_log_probs(policy, mismatched).sums_D.sum();
   if (reference != nullptr || adapters != nullptr) sum = sum - of_reference(mismatched, 1).sums_D.sum();
   return sum.item<double>();

@@ -26,6 +26,7 @@ struct PreferenceSource {
   const ReferenceLogProbs* table = nullptr;  // else the model is asked, if there is one
   Model* reference = nullptr;
   Lora* adapters = nullptr;                // of the policy, when it is the reference with them off
+  bool meets = false;  // passes through policy and reference are collective: ranks without a target make them too
   std::function<void()> before_step = {};  // called before every step
 
   std::vector<Batch> next();  // every rank calls it

@@ -10,6 +10,7 @@
 #include "recipes/model_hash.h"
 #include "trainer/agree.h"
 #include "trainer/objective/preference.h"
+#include "trainer/passes.h"
 #include "trainer/safetensors.h"
 
 namespace lathe {
@@ -42,19 +43,22 @@ void ReferenceLogProbs::share() {
   values_ = (sums / counts).cpu();  // 0 / 0 where nobody knows
 }
 
-void ReferenceLogProbs::complete(Model& reference, Loader& loader, int64_t steps, Metrics& metrics) {
+void ReferenceLogProbs::complete(Model& reference, Loader& loader, int64_t steps, Metrics& metrics, Group* meeting) {
   const at::NoGradGuard no_grad;
   const at::Tensor before = values_.clone();
   int64_t made = 0;
+  Passes passes(meeting);
   loader.seek({});
   for (int64_t step = 0; step < std::min(steps, loader.steps_per_epoch()); ++step) {
     for (const Batch& batch : loader.next()) {
       if (knows(batch)) continue;
+      passes.announce();
       const at::Tensor sums = sequence_log_probs(reference, batch.to(mesh_.device())).sums_D.cpu();
       values_.index_copy_(0, at::tensor(batch.preferences.items, at::kLong), sums.view({-1, documents_}));
       made += std::ssize(batch.preferences.items);
     }
   }
+  passes.finish([&] { sequence_log_probs(reference, make_batch({}).to(mesh_.device())); });
   loader.seek({});
   made = sum_over(mesh_.dp(), {made})[0];
   metrics.note(made == 0 ? "reference: log-probabilities taken from the cache, " + path_

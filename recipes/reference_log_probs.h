@@ -16,8 +16,8 @@ class ReferenceLogProbs {
   // Takes up what the file at path holds, if it is there. items: of all data sets; documents: of each item.
   ReferenceLogProbs(std::string path, int64_t items, int64_t documents, Mesh& mesh);
   // What is missing for the first `steps` steps of the loader's first epoch, each rank its own; then all ranks have all,
-  // and rank 0 keeps them. Every rank calls it. The loader is at its start afterwards.
-  void complete(Model& reference, Loader& loader, int64_t steps, Metrics& metrics);
+  // and rank 0 keeps them. Every rank calls it. The loader is at its start afterwards. meeting: see Passes.
+  void complete(Model& reference, Loader& loader, int64_t steps, Metrics& metrics, Group* meeting);
   // Of the batch's documents, [D] float64. std::runtime_error for one that is not known.
   at::Tensor of(const Batch& batch) const;
 

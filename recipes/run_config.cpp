@@ -93,21 +93,10 @@ void check_run(const RunConfig& config, const ResolvedConfig& resolved, bool mak
     refuse(resolved, "optimizer.optimizer_in_bwd",
            "optimizer.optimizer_in_bwd updates in every backward, so a step has one micro-batch; set train.gradient_accumulation_steps: 1");
   }
-  if (config.parallel.zero == 3 && config.recipe == "dpo") {
-    refuse(resolved, "parallel.zero",
-           "parallel.zero 3 brings weights together in every pass, but dpo makes other passes on each rank; use zero: 2");
-  }
-  const bool passes_of_its_own = config.recipe == "self_reward" || config.recipe == "synthesize";
-  if (config.parallel.tp > 1 && passes_of_its_own) {
-    refuse(resolved, "parallel.tp", "parallel.tp is not there for recipe " + config.recipe + " yet; use dp (parallel.tp: 1)");
-  }
-  if (config.parallel.zero > 1 && passes_of_its_own) {
-    refuse(resolved, "parallel.zero", "parallel.zero above 1 is not there for recipe " + config.recipe + " yet; use zero: 1");
-  }
-  if (config.parallel.zero == 3 && !config.data.exact_match.empty()) {
-    refuse(resolved, "data.exact_match",
-           "data.exact_match makes other passes on each rank, but parallel.zero 3 brings weights together in every pass; "
-           "use zero: 2");
+  const bool prefers = config.recipe == "dpo" || config.recipe == "self_reward";
+  if (config.parallel.zero == 3 && prefers && config.dpo.sync_ref_model) {
+    refuse(resolved, "dpo.sync_ref_model",
+           "dpo.sync_ref_model moves the reference's whole weights, of which a rank has only slices with parallel.zero 3; use zero: 2");
   }
   if (config.recipe == "self_reward") check_self_reward(config);
   if (config.recipe == "synthesize") check_synthesize(config);

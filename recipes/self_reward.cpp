@@ -90,17 +90,20 @@ RunConfig training_config(const RunConfig& config, const std::string& model_fold
 
 class Iteration {
  public:
-  Iteration(RunContext& run, const Tokenizer& tokenizer, const ChatFormat& format,
+  Iteration(RunContext& run, Mesh& mesh, const Tokenizer& tokenizer, const ChatFormat& format,
             const std::string& tokenizer_path, Metrics& metrics, int64_t number,
             std::string model_folder, std::string previous_folder)
       : run_(run),
         config_(config_of_iteration(run.config, number)),
+        mesh_(mesh),
         world_(*run.world),
         metrics_(metrics),
         tokenizer_path_(tokenizer_path),
         stages_(fmt::format("{}/iteration-{}", run.config.output_dir, number), world_),
+        models_(config_, mesh),
         context_{config_,
-                 world_,
+                 mesh,
+                 models_,
                  tokenizer,
                  format,
                  number,
@@ -154,6 +157,7 @@ class Iteration {
                                        trained_folder(), consistency);
     bool stopped = false;
     const auto work = [&] {
+      models_.let_go();
       together(world_, [&] {
         if (world_.rank() == 0) fs::create_directories(trained_folder());
       });
@@ -207,19 +211,39 @@ class Iteration {
   }
 
   // EVAL: questions that are compared to the letter.
-  void add_exact_match(Json& facts) {
-    Mesh mesh(world_.split(0), {});
+  void add_exact_match(Json& facts, const Json& earlier) {
     const auto percent = [&](const std::string& folder) {
-      const auto model = load_stage_model(context_, folder);
-      return exact_match(*model, tokenizer_, config_.data.exact_match, context_.format,
-                         stop_ids_of(folder, model->config()), mesh)
+      Model& model = models_.get(folder);
+      return exact_match(model, tokenizer_, config_.data.exact_match, context_.format,
+                         stop_ids_of(folder, model.config()), mesh_, meeting_of(context_))
           .percent();
     };
-    const double before = percent(context_.model_folder), after = percent(trained_folder());
+    const double before = earlier.contains("exact_match_after")
+                              ? earlier["exact_match_after"].get<double>()
+                              : percent(context_.model_folder);
+    const double after = percent(trained_folder());
     facts["exact_match_before"] = before;
     facts["exact_match_after"] = after;
     metrics_.note(fmt::format("iteration {}: exact match {:.1f} % before, {:.1f} % after",
                               context_.iteration, before, after));
+  }
+
+  // What the iteration before measured of the model that it made, if it measured as this one does;
+  // else nothing.
+  Json earlier_report() const {
+    if (context_.iteration == 0) return Json::object();
+    const RunConfig before = config_of_iteration(run_.config, context_.iteration - 1);
+    const auto key = [](const RunConfig& c) {
+      return settings_of(c) + c.data.exact_match + "\n" + c.self_reward.judge_eval;
+    };
+    if (key(config_) != key(before)) return Json::object();
+    const std::string path =
+        fmt::format("{}/iteration-{}/report.json", run_.config.output_dir, context_.iteration - 1);
+    std::string text;
+    together(world_, [&] {
+      if (world_.rank() == 0) text = Json::parse(std::ifstream(path)).dump();
+    });
+    return Json::parse(broadcast_bytes(world_, text, 0));
   }
 
   // EVAL and the report. The log of dpo's steps says how chosen and rejected answers fared.
@@ -232,9 +256,12 @@ class Iteration {
       facts["iteration"] = context_.iteration;
       facts.update(log_prob_facts(context_, prompts, answers, pairs,
                                   run_.config.model.model_name_or_path, trained_folder()));
-      if (!config_.data.exact_match.empty()) add_exact_match(facts);
+      const Json earlier = earlier_report();
+      if (!config_.data.exact_match.empty()) add_exact_match(facts, earlier);
       if (!judge_eval.empty()) {
-        facts["judge"]["before"] = agreement_facts(context_, context_.model_folder);
+        facts["judge"]["before"] = earlier.contains("judge")
+                                       ? earlier["judge"]["after"]
+                                       : agreement_facts(context_, context_.model_folder);
         facts["judge"]["after"] = agreement_facts(context_, trained_folder());
       }
       together(world_, [&] {
@@ -264,10 +291,12 @@ class Iteration {
 
   RunContext& run_;
   const RunConfig config_;
+  Mesh& mesh_;
   Group& world_;
   Metrics& metrics_;
   std::string tokenizer_path_;
   StageFolder stages_;
+  StageModels models_;
   StageContext context_;
   const Tokenizer& tokenizer_;
 };
@@ -298,6 +327,7 @@ void self_reward_defaults(RunConfig& config) {
 int train_on_own_answers(RunContext run) {
   const RunConfig& config = run.config;
   check_self_reward(config);
+  Mesh mesh(run.world->split(0), mesh_shape(config.parallel));
   Metrics metrics(run.world->rank() == 0 ? config.output_dir : "", run.console);
   const std::string tokenizer_path = tokenizer_folder(config.model);
   const Tokenizer tokenizer(tokenizer_path);
@@ -309,7 +339,7 @@ int train_on_own_answers(RunContext run) {
   std::string previous = config.self_reward.previous_name_or_path;
   if (!previous.empty()) previous = resolve_model_folder(previous);
   for (int64_t i = 0; i < config.self_reward.iterations; ++i) {
-    Iteration iteration(run, tokenizer, format, tokenizer_path, metrics, i, model, previous);
+    Iteration iteration(run, mesh, tokenizer, format, tokenizer_path, metrics, i, model, previous);
     previous = std::exchange(model, iteration.go(all));
     if (model.empty()) return 75;
   }

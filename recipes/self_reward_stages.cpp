@@ -87,18 +87,18 @@ JsonLines prompts_of(const StageContext& c, const JsonLines& all) {
 }
 
 JsonLines sample_answers(const StageContext& c, const JsonLines& prompts) {
-  const std::unique_ptr<Model> model = load_stage_model(c, c.model_folder);
+  Model& model = c.models.get(c.model_folder);
   const auto make = [&](const std::vector<size_t>& places) {
     std::vector<GenerateRequest> requests;
     for (const size_t i : places) {
       GenerateRequest request{.prompt = ids_of(c, conversation_of(prompts[i].at("prompt")), true),
-                              .options = sampling_of(c, model->config()),
+                              .options = sampling_of(c, model.config()),
                               .samples = c.config.self_reward.num_generations};
       request.options.seed = seed_of(c, prompts[i].at("id").get<int64_t>(), "sample");
       requests.push_back(std::move(request));
     }
     const std::vector<GenerateResult> results =
-        generate(*model, requests, {.tokenizer = &c.tokenizer});
+        generate(model, requests, {.tokenizer = &c.tokenizer, .meeting = meeting_of(c)});
     JsonLines lines;
     size_t next = 0;
     for (const size_t i : places) {

@@ -13,9 +13,9 @@ namespace lathe {
 namespace {
 
 // Every rank's lines, in the order of their ids, on every rank.
-JsonLines gather(Group& world, const JsonLines& mine) {
+JsonLines gather(Group& dp, const JsonLines& mine) {
   JsonLines all;
-  for (const std::string& text : gather_bytes(world, dump_lines(mine))) {
+  for (const std::string& text : gather_bytes(dp, dump_lines(mine))) {
     for (Line& line : parse_lines(text)) all.push_back(std::move(line));
   }
   std::sort(all.begin(), all.end(), [](const Line& a, const Line& b) {
@@ -76,22 +76,36 @@ SamplingOptions sampling_of(const StageContext& c, const ModelConfig& model) {
           .stop_ids = stop_ids_of(c.model_folder, model)};
 }
 
-std::unique_ptr<Model> load_stage_model(const StageContext& c, const std::string& folder) {
-  return load_model(folder, compute_dtype(c.config.model.dtype, c.world.device()),
-                    c.world.device());
+Model& StageModels::get(const std::string& folder) {
+  if (held_.model && folder == folder_) return *held_.model;
+  let_go();
+  const at::Device device = mesh_.device();
+  held_ = freeze_model(open_model(folder, compute_dtype(config_.model.dtype, device), device,
+                                  tensor_parallel(config_.parallel, mesh_)),
+                       config_.parallel, mesh_);
+  folder_ = folder;
+  return *held_.model;
 }
 
+void StageModels::let_go() {
+  held_.model.reset();
+  held_.sharding.reset();
+}
+
+Group* meeting_of(const StageContext& c) { return meeting_of(c.config.parallel, c.mesh); }
+
 JsonLines share(const StageContext& c,
-                const std::function<JsonLines(const std::vector<size_t>&)>& make, size_t count) {
+                const std::function<JsonLines(const std::vector<size_t>&)>& make, size_t count,
+                bool asks) {
+  Group& dp = c.mesh.dp();
+  std::vector<size_t> places;
+  for (auto i = static_cast<size_t>(dp.rank()); i < count; i += static_cast<size_t>(dp.size()))
+    places.push_back(i);
+  // Passes through a model that is cut are collective: there, a rank that fails alone ends all.
+  if (asks && (meeting_of(c) != nullptr || c.mesh.tp().size() > 1)) return gather(dp, make(places));
   JsonLines mine;
-  together(c.world, [&] {
-    std::vector<size_t> places;
-    for (auto i = static_cast<size_t>(c.world.rank()); i < count;
-         i += static_cast<size_t>(c.world.size()))
-      places.push_back(i);
-    mine = make(places);
-  });
-  return gather(c.world, mine);
+  together(c.mesh.world(), [&] { mine = make(places); });
+  return gather(dp, mine);
 }
 
 }  // namespace lathe

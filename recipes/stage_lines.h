@@ -9,7 +9,8 @@
 
 #include "data/chat/chat_format.h"
 #include "data/tokenize/tokenizer.h"
-#include "parallel/group.h"
+#include "parallel/mesh.h"
+#include "recipes/frozen_model.h"
 #include "recipes/run_config.h"
 #include "trainer/generate/sampler.h"
 #include "trainer/model.h"
@@ -23,9 +24,26 @@ using JsonLines = std::vector<Line>;
 std::string dump_lines(const JsonLines& lines);
 JsonLines parse_lines(const std::string& text);
 
+// The model that a stage asks, cut over the ranks as the config says. It stays until another is
+// asked for, or until it is let go.
+class StageModels {
+ public:
+  StageModels(const RunConfig& config, Mesh& mesh) : config_(config), mesh_(mesh) {}
+  // Every rank calls it.
+  Model& get(const std::string& folder);
+  void let_go();
+
+ private:
+  const RunConfig& config_;
+  Mesh& mesh_;
+  std::string folder_;
+  FrozenModel held_;
+};
+
 struct StageContext {
   const RunConfig& config;
-  Group& world;
+  Mesh& mesh;
+  StageModels& models;
   const Tokenizer& tokenizer;
   const ChatFormat& format;
   int64_t iteration = 0;
@@ -42,12 +60,15 @@ std::vector<int64_t> ids_of(const StageContext& context, const Conversation& con
 // A function of (seed, iteration, id) and what it is for.
 uint64_t seed_of(const StageContext& context, int64_t id, const char* purpose);
 SamplingOptions sampling_of(const StageContext& context, const ModelConfig& model);
-std::unique_ptr<Model> load_stage_model(const StageContext& context, const std::string& folder);
+// For GenerateSettings and Passes.
+Group* meeting_of(const StageContext& context);
 
-// make() gets this rank's places of `count`; what all ranks make comes back on every rank, in the
-// order of the ids.
+// make() gets this rank's places of `count`, those of a tp group the same; what all ranks make comes
+// back on every rank, in the order of the ids. asks: make() asks a model, which may be cut, so that
+// every rank asks it equally often.
 JsonLines share(const StageContext& context,
-                const std::function<JsonLines(const std::vector<size_t>&)>& make, size_t count);
+                const std::function<JsonLines(const std::vector<size_t>&)>& make, size_t count,
+                bool asks = true);
 
 inline Line number_or_null(const std::optional<double>& value) {
   return value ? Line(*value) : Line();

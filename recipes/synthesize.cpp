@@ -45,7 +45,8 @@ std::vector<KnownPrompt> seeds_of(const JsonLines &tasks) {
 
 class Synthesis {
  public:
-  Synthesis(RunContext &run, const Tokenizer &tokenizer, const ChatFormat &format, Metrics &metrics)
+  Synthesis(RunContext &run, Mesh &mesh, const Tokenizer &tokenizer, const ChatFormat &format,
+            Metrics &metrics)
       : run_(run),
         config_(run.config),
         c_(config_.synthesize),
@@ -54,8 +55,9 @@ class Synthesis {
         prompt_config_(config_for_prompts(config_)),
         tasks_(all_prompts(config_.data.train)),
         stages_(config_.output_dir + "/stages", world_),
-        prompts_{prompt_config_, world_, tokenizer, format, kPrompts, folder(), ""},
-        answers_{config_, world_, tokenizer, format, kAnswers, folder(), ""},
+        models_(config_, mesh),
+        prompts_{prompt_config_, mesh, models_, tokenizer, format, kPrompts, folder(), ""},
+        answers_{config_, mesh, models_, tokenizer, format, kAnswers, folder(), ""},
         pool_(seeds_of(tasks_), c_) {
     hash_ = broadcast_bytes(world_, world_.rank() == 0 ? hash_of_model(folder()) : "", 0);
     inputs_ = fmt::format("1 {} {} {}", settings(), hash_, hex16(hash_bytes(dump_lines(tasks_))));
@@ -238,6 +240,7 @@ class Synthesis {
   const RunConfig prompt_config_;
   const JsonLines tasks_;
   StageFolder stages_;
+  StageModels models_;
   StageContext prompts_, answers_;
   PromptPool pool_;
   std::string hash_, inputs_;  // inputs_: all that the next stage is made of
@@ -267,10 +270,11 @@ void synthesize_defaults(RunConfig &config) { config.self_reward.selector = "top
 int synthesize(RunContext run) {
   const RunConfig &config = run.config;
   check_synthesize(config);
+  Mesh mesh(run.world->split(0), mesh_shape(config.parallel));
   Metrics metrics(run.world->rank() == 0 ? config.output_dir : "", run.console);
   const Tokenizer tokenizer(tokenizer_folder(config.model));
   const ChatFormat format(tokenizer, config.data.chat_template);
-  Synthesis synthesis(run, tokenizer, format, metrics);
+  Synthesis synthesis(run, mesh, tokenizer, format, metrics);
   if (!synthesis.go()) return 75;
   return 0;
 }

@@ -86,7 +86,8 @@ void say_trained(TrainedModel& trained, Metrics& metrics) {
                            trained.lora ? " in adapters" : ""));
 }
 
-std::unique_ptr<Sharding> TrainedModel::shard(const RunConfig& config, Mesh& mesh) {
+std::unique_ptr<Sharding> TrainedModel::shard(const RunConfig& config, Mesh& mesh,
+                                              const std::vector<Parameter*>& beside) {
   // Gradients that pass are cut by units, as with 2.
   const int64_t zero = config.optimizer.optimizer_in_bwd ? std::max<int64_t>(2, config.parallel.zero)
                                                          : config.parallel.zero;
@@ -96,7 +97,9 @@ std::unique_ptr<Sharding> TrainedModel::shard(const RunConfig& config, Mesh& mes
         "optimizer.optim {} looks at whole matrices, which parallel.zero {} cuts over {} ranks; use parallel.zero: 0",
         config.optimizer.optim, zero, mesh.dp().size()));
   }
-  return shard_model(static_cast<int>(zero), *model, parameters(), mesh,
+  std::vector<Parameter*> all = parameters();
+  all.insert(all.end(), beside.begin(), beside.end());
+  return shard_model(static_cast<int>(zero), *model, all, mesh,
                      slice_alignment(config.optimizer), std::exchange(fill, {}));
 }
 

@@ -22,7 +22,8 @@ struct TrainedModel {
   FillParameter fill = {};  // for shard(), where weights have no values yet
 
   std::vector<Parameter*> parameters() { return lora ? lora->parameters() : model->parameters(); }
-  std::unique_ptr<Sharding> shard(const RunConfig& config, Mesh& mesh);
+  // beside: what is trained besides and is no part of the model.
+  std::unique_ptr<Sharding> shard(const RunConfig& config, Mesh& mesh, const std::vector<Parameter*>& beside = {});
   // Of what shard() made; with the rates of LoRA+, where those are asked for.
   static std::unique_ptr<Optimizer> optimizer(const RunConfig& config, Sharding& sharding, Mesh& mesh);
   // The run's result: a Hugging Face folder, or a PEFT adapter with the tokenizer beside it.

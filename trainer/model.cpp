@@ -43,7 +43,10 @@ std::unique_ptr<Sharding> shard_model(int zero, Model& model,
     ++unit;
   }
   std::vector<int> units;
-  for (const Parameter* parameter : parameters) units.push_back(unit_of.at(parameter));
+  for (const Parameter* parameter : parameters) {
+    const auto found = unit_of.find(parameter);
+    units.push_back(found == unit_of.end() ? unit : found->second);
+  }
   std::unique_ptr<Sharding> sharding = make_sharding(zero, parameters, mesh, align, units, fill);
   model.set_sharding(sharding.get());
   return sharding;

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,6 +15,7 @@
 #include "parallel/layers.h"
 #include "parallel/parameter.h"
 #include "trainer/kernels/logit_loss.h"
+#include "trainer/kernels/rows.h"
 #include "trainer/model_config.h"
 #include "trainer/step_noise.h"
 
@@ -41,6 +43,18 @@ enum class Checkpointing { kOff, kBlock, kSelective };
 // Of each chosen position: log p(target), log sum exp of the logits, and their mean; [N] float32.
 struct TokenStatistics {
   at::Tensor log_probs, log_z, mean_logit;
+};
+
+// What a forward shows of its layers, by Hugging Face's numbers: 0 is the embedding, i the output of block i, the last one
+// after the last norm. The keys say what is wanted, the values are filled in; differentiable as what hidden() returns.
+struct LayerStates {
+  // Of this rank's heads, as the softmax has them.
+  struct Attention {
+    at::Tensor q_TQD, k_TKD;
+    Scoring scoring;
+  };
+  std::map<int64_t, at::Tensor> hidden_TH;
+  std::map<int64_t, Attention> attention;  // from 1: the block's
 };
 
 struct LinearLayer;  // trainer/models/linear_layer.h
@@ -74,6 +88,7 @@ class Model {
 
   // [T, H]: after the last norm. Attention is causal within each document.
   virtual at::Tensor hidden(const Batch& batch) = 0;
+  virtual at::Tensor hidden(const Batch& batch, LayerStates& states) = 0;
   // The same when document d of the batch continues the sequence of caches[d]: attends to it, appends to it. No gradient.
   // Positions go on from the cache's length; batch.positions is not read.
   virtual at::Tensor hidden(const Batch& batch, std::span<KvCache* const> caches) = 0;
@@ -107,8 +122,8 @@ class Model {
 std::unique_ptr<Model> make_model(const ModelConfig& config, at::ScalarType dtype, at::Device device,
                                   const TensorParallel& tp = {});
 
-// make_sharding by the model's units, which from then on it is told of. parameters: the model's, and adapters' on it. The
-// model has to be done with before the result is.
+// make_sharding by the model's units, which from then on it is told of. parameters: the model's, adapters' on it, and
+// what stands beside it: one more unit, the last. The model has to be done with before the result is.
 std::unique_ptr<Sharding> shard_model(int zero, Model& model, const std::vector<Parameter*>& parameters, Mesh& mesh,
                                       int64_t align, const FillParameter& fill = {});
 

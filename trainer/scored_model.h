@@ -33,6 +33,9 @@ class ScoredModel final : public Model {
   const TensorParallel& tensor_parallel() const override { return body_->tensor_parallel(); }
   int64_t num_kv_heads() const override { return body_->num_kv_heads(); }
   at::Tensor hidden(const Batch& batch) override { return body_->hidden(batch); }
+  at::Tensor hidden(const Batch& batch, LayerStates& states) override {
+    return body_->hidden(batch, states);
+  }
   at::Tensor hidden(const Batch& batch, std::span<KvCache* const> caches) override {
     return body_->hidden(batch, caches);
   }

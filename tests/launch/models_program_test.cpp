@@ -14,6 +14,7 @@
 #include "tests/tiny.h"
 #include "trainer/hf_folder.h"
 #include "trainer/safetensors.h"
+#include "trainer/scored_model.h"
 
 namespace lathe {
 namespace {
@@ -163,6 +164,52 @@ assert (logits - load_file(sys.argv[2])["0"]).abs().max() < 1e-4
 )");
   const ProgramResult check = run_program(test_python() + " " + script + " " + (folder_ / "out") + " " +
                                           (folder_ / "l.safetensors"));
+  EXPECT_EQ(check.code, 0) << check.output;
+}
+
+// One number for each text, alone and beside others; the length of the text decides where it is read.
+TEST_F(ModelVerbs, TrainsARewardModelThatTransformersScoresAlike) {
+  if (!python_has("transformers, torch, safetensors")) {
+    GTEST_SKIP() << "NOT RUN: transformers is not installed";
+  }
+  const std::string pairs = write("pairs.jsonl", R"({"prompt": "When?", "chosen": "At noon.", "rejected": "Who knows."}
+{"prompt": "Where to?", "chosen": "To Gild.", "rejected": "Somewhere else."}
+)");
+  const std::string out = folder_ / "run";
+  const ProgramResult trained = run_lathe(
+      "train recipe=reward from_scratch=true max_steps=3 logging_steps=1 save_steps=0 learning_rate=1e-2 "
+      "per_device_train_batch_size=2 max_length=128 model.dtype=fp32 model_name_or_path=" +
+      (folder_ / "model") + " data.train=" + pairs + " data.cache_dir=" + (folder_ / "cache") +
+      " output_dir=" + out);
+  ASSERT_EQ(trained.code, 0) << trained.output;
+
+  const std::vector<std::vector<int64_t>> texts{{3, 4, 5, 6, 7, 8, 9}, {10, 11}, {12, 13, 14, 15}};
+  std::vector<DocumentView> documents;
+  for (const auto& ids : texts) documents.push_back({ids.data(), nullptr, std::ssize(ids)});
+  const at::NoGradGuard no_grad;
+  const auto model = ScoredModel::load(out, at::kFloat, at::kCPU, 0);
+  const at::Tensor scores = model->scores(make_batch(documents));
+  EXPECT_GT((scores[0] - scores[1]).abs().item<float>(), 1e-3);
+  json expected = json::array();
+  for (size_t i = 0; i < texts.size(); ++i)
+    expected.push_back({{"ids", texts[i]}, {"score", scores[static_cast<int64_t>(i)].item<float>()}});
+  const std::string script = write("check.py", R"(import json, sys, torch
+from transformers import AutoModelForSequenceClassification
+model, info = AutoModelForSequenceClassification.from_pretrained(sys.argv[1], dtype=torch.float32, output_loading_info=True)
+assert not info["missing_keys"] and not info["unexpected_keys"], info
+assert model.config.num_labels == 1, model.config
+texts = json.load(open(sys.argv[2]))
+longest = max(len(text["ids"]) for text in texts)
+rest = [longest - len(text["ids"]) for text in texts]
+with torch.no_grad():
+    alone = [model(torch.tensor([text["ids"]])).logits.item() for text in texts]
+    together = model(torch.tensor([t["ids"] + [model.config.pad_token_id] * n for t, n in zip(texts, rest)]),
+                     attention_mask=torch.tensor([[1] * (longest - n) + [0] * n for n in rest])).logits[:, 0].tolist()
+for text, *found in zip(texts, alone, together):
+    assert max(abs(x - text["score"]) for x in found) < 1e-4, (text, found)
+)");
+  const ProgramResult check = run_program(test_python() + " " + script + " " + out + " " +
+                                          write("texts.json", expected.dump()));
   EXPECT_EQ(check.code, 0) << check.output;
 }
 

@@ -58,6 +58,29 @@ TEST(DistillLayouts, OfATeacherThatIsAsked) {
       folder);
 }
 
+// With projections: the teacher is wider.
+TEST(DistillLayouts, OfHiddenStatesAndAttention) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  expect_layouts_alike([](RunConfig& config) {
+    config.distill.hidden_weight = 2;
+    config.distill.attention_weight = 3;
+    config.distill.layer_map = {"0:0", "1:1", "2:2"};
+    config.parallel.sequence_parallel = config.parallel.tp > 1;
+  });
+}
+
+TEST(DistillLayouts, OfHiddenStatesAndBlocksThatAreMadeAgain) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  expect_layouts_alike([](RunConfig& config) {
+    config.has_lora = true;
+    config.distill.hidden_weight = 2;
+    config.distill.hidden_loss = "cosine";
+    config.distill.attention_weight = 1;
+    config.distill.attention_loss = "mse";
+    config.train.gradient_checkpointing = config.parallel.zero == 3 ? "true" : "false";
+  });
+}
+
 TEST(DistillLayouts, OfRowsThatWereKept) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const TempFolder folder;

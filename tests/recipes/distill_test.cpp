@@ -246,6 +246,39 @@ TEST(DistillRecipe, AdaptersOffAreATeacherThatAgreesAtTheStart) {
   EXPECT_GT(steps[1]["divergence"].get<double>(), 1e-9);
 }
 
+// The teacher is wider: projections are trained too, saved, and no part of the model.
+TEST(DistillRecipe, LayersComeNearTheTeachersAndResumeToTheSameBits) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  RunConfig whole = config_of(folder.path()), stopped = whole;
+  for (RunConfig* config : {&whole, &stopped}) {
+    config->train.max_steps = 6;
+    config->distill.hidden_weight = 1;
+    config->distill.attention_weight = 1;
+  }
+  whole.data.eval = whole.data.train;
+  whole.train.eval_steps = 3;
+  run_recipe(whole, 1);
+  const auto steps = metrics_of(whole);
+  const auto of = [](const nlohmann::json& row, const char* key) { return row[key].get<double>(); };
+  for (const auto& step : steps)
+    EXPECT_NEAR(of(step, "loss"),
+                of(step, "divergence") + of(step, "hidden_loss") + of(step, "attention_loss"), 1e-5);
+  EXPECT_LT(of(steps.back(), "hidden_loss"), 0.95 * of(steps.front(), "hidden_loss"));
+  EXPECT_LT(of(steps.back(), "attention_loss"), of(steps.front(), "attention_loss"));
+  const auto evaluations = metrics_of(whole, "eval_hidden_loss");
+  ASSERT_GE(evaluations.size(), 2U);
+  EXPECT_LT(of(evaluations.back(), "eval_hidden_loss"), of(evaluations[0], "eval_hidden_loss"));
+  // What is evaluated is cross entropy alone.
+  EXPECT_NEAR(of(evaluations[0], "eval_loss"), of(evaluations[0], "eval_cross_entropy"), 1e-5);
+  EXPECT_FALSE(weights_of(whole).contains("distill.projection.0.weight"));
+
+  stopped.output_dir = folder / "stopped";
+  run_recipe(stopped, 1, /*stopped=*/true);
+  run_recipe(stopped, 1);
+  EXPECT_EQ(largest_gap(whole, stopped), 0);
+}
+
 // Two tokenizers that cut the same text differently; the share of targets that are compared is
 // told.
 TEST(DistillRecipe, ATeacherWithAnotherTokenizerIsMetWhereBothGoOnWithOneToken) {

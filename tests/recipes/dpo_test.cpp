@@ -26,7 +26,7 @@ struct Layout {
   int ranks = 1;
   int64_t rows = 2, micro_batches = 2;
   bool precompute = true;
-  int64_t tp = 1;
+  int64_t tp = 1, zero = 1;
 };
 
 RunConfig config_of(const std::string& run, const std::string& folder, const Layout& layout) {
@@ -51,6 +51,7 @@ RunConfig config_of(const std::string& run, const std::string& folder, const Lay
   config.dpo.loss_type = {run == "kto" ? "kto" : "sigmoid"};
   config.dpo.precompute_ref_log_probs = layout.precompute;
   config.parallel.tp = layout.tp;
+  config.parallel.zero = layout.zero;
   return config;
 }
 
@@ -116,8 +117,9 @@ const std::vector<std::string> kPairNames{"rewards/chosen",     "rewards/rejecte
 TEST(Dpo, TrajectoryEqualsTrlHoweverAStepIsSplit) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   for (const Layout& layout : {Layout{1, 2, 2}, Layout{1, 4, 1}, Layout{2, 1, 2}, Layout{4, 1, 1}, Layout{1, 2, 2, false},
-                               Layout{2, 2, 2, true, 2}, Layout{4, 2, 1, false, 2}}) {
-    SCOPED_TRACE(testing::Message() << layout.ranks << " ranks, tp " << layout.tp << ", " << layout.micro_batches << " micro-batches of "
+                               Layout{2, 2, 2, true, 2}, Layout{4, 2, 1, false, 2}, Layout{4, 1, 1, true, 1, 3},
+                               Layout{2, 1, 2, false, 1, 3}, Layout{4, 2, 1, true, 2, 3}}) {
+    SCOPED_TRACE(testing::Message() << layout.ranks << " ranks, tp " << layout.tp << ", zero " << layout.zero << ", " << layout.micro_batches << " micro-batches of "
                                     << layout.rows << ", precomputed " << layout.precompute);
     expect_reference("dpo", layout, kPairNames);
   }
@@ -125,7 +127,8 @@ TEST(Dpo, TrajectoryEqualsTrlHoweverAStepIsSplit) {
 
 TEST(Dpo, KtoTrajectoryEqualsTrlHoweverAStepIsSplit) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
-  for (const Layout& layout : {Layout{1, 4, 1}, Layout{1, 2, 2}, Layout{2, 2, 1}, Layout{2, 4, 1, false, 2}}) {
+  for (const Layout& layout : {Layout{1, 4, 1}, Layout{1, 2, 2}, Layout{2, 2, 1}, Layout{2, 4, 1, false, 2},
+                               Layout{4, 1, 1, false, 1, 3}}) {
     SCOPED_TRACE(testing::Message() << layout.ranks << " ranks, tp " << layout.tp << ", " << layout.micro_batches << " micro-batches of " << layout.rows);
     expect_reference("kto", layout, {"kl", "rewards/chosen", "rewards/rejected", "logps/chosen", "logps/rejected"});
   }

@@ -1,5 +1,6 @@
 #include "recipes/self_reward.h"
 
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -204,6 +205,48 @@ TEST(SelfReward, LearnsWhatTheVerifierLikesAndARestartSkipsWhatIsFinished) {
               testing::ThrowsMessage<std::invalid_argument>(testing::HasSubstr("other settings")));
 }
 
+// Models that are cut over ranks, in sampling, in scoring and in training, say what a whole one says.
+TEST(SelfReward, MakesTheSameStagesHoweverModelsAreCut) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  const std::string model = undecided_model(folder.path());
+  RunConfig config = config_of(folder.path(), model);
+  config.self_reward.num_generations = 4;
+  run_recipe(config, 1);
+  struct Cut {
+    int dp, tp, zero;
+  };
+  for (const Cut& cut : {Cut{2, 1, 2}, Cut{4, 1, 3}, Cut{1, 2, 1}, Cut{2, 2, 3}}) {
+    SCOPED_TRACE(testing::Message() << "dp " << cut.dp << " tp " << cut.tp << " zero " << cut.zero);
+    RunConfig other = config;
+    other.output_dir = fmt::format("{}/{}-{}-{}", folder.path(), cut.dp, cut.tp, cut.zero);
+    other.parallel.tp = cut.tp;
+    other.parallel.zero = cut.zero;
+    other.train.per_device_train_batch_size = 4 / cut.dp;
+    run_recipe(other, cut.dp * cut.tp);
+    for (const char* name : {"prompts.jsonl", "scores.jsonl", "pairs.jsonl"})
+      EXPECT_EQ(file_of(other, std::string("iteration-0/") + name),
+                file_of(config, std::string("iteration-0/") + name))
+          << name;
+    for (const int64_t i : {0, 1}) {
+      const nlohmann::json found = report_of(other, i), expected = report_of(config, i);
+      for (const char* name : {"kl_to_start", "kl_of_training", "logps_chosen_after", "mean_score"})
+        EXPECT_NEAR(found[name].get<double>(), expected[name].get<double>(), 1e-2) << name;
+      EXPECT_EQ(found["exact_match_after"], expected["exact_match_after"]);
+    }
+  }
+}
+
+void expect_scores_near(const RunConfig& config, const JsonLines& expected) {
+  const JsonLines found = parse_lines(file_of(config, "iteration-0/scores.jsonl"));
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    ASSERT_EQ(found[i]["scores"].size(), expected[i]["scores"].size());
+    for (size_t a = 0; a < found[i]["scores"].size(); ++a)
+      EXPECT_NEAR(found[i]["scores"][a].get<double>(), expected[i]["scores"][a].get<double>(), 1e-4);
+  }
+}
+
 TEST(SelfReward, AJudgeAndARewardModelScoreAnswers) {
   if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const TempFolder folder;
@@ -239,6 +282,14 @@ TEST(SelfReward, AJudgeAndARewardModelScoreAnswers) {
   run_recipe(config, 2);
   EXPECT_EQ(report_of(config, 0)["unscored"], 0);
   EXPECT_EQ(report_of(config, 0)["pairs"], report_of(config, 0)["prompts_with_pair"]);
+  const JsonLines scores = parse_lines(file_of(config, "iteration-0/scores.jsonl"));
+  for (const auto& [ranks, tp, zero] : {std::tuple{4, 1, 3}, std::tuple{2, 2, 1}}) {
+    config.output_dir = fmt::format("{}/scored-{}-{}", folder.path(), ranks, tp);
+    config.parallel.tp = tp;
+    config.parallel.zero = zero;
+    run_recipe(config, ranks);
+    expect_scores_near(config, scores);
+  }
 }
 
 TEST(SelfReward, ImplicitRewardsAreLogRatiosAndConsistencyWeighsTheLoss) {
@@ -290,6 +341,13 @@ TEST(SelfReward, ImplicitRewardsAreLogRatiosAndConsistencyWeighsTheLoss) {
   alone.dpo.label_smoothing = 1 - consistency;
   run_recipe(alone, 2);
   EXPECT_EQ(file_of(alone, "model.safetensors"), file_of(config, "model.safetensors"));
+
+  // Ranks that have other numbers of answers to read, from weights of which each has a quarter.
+  config.output_dir = folder / "cut";
+  config.parallel.zero = 3;
+  config.train.per_device_train_batch_size = 2;
+  run_recipe(config, 4);
+  expect_scores_near(config, scores);
 }
 
 TEST(SelfReward, AJudgeIsMeasuredOnHeldOutRankings) {
@@ -317,6 +375,23 @@ TEST(SelfReward, AJudgeIsMeasuredOnHeldOutRankings) {
   EXPECT_TRUE(judge["after"].contains("spearman"));
   EXPECT_THAT(file_of(config, "iteration-0/report.html"),
               testing::HasSubstr("Judge against people"));
+}
+
+// The model that an iteration made is the one that the next starts from.
+TEST(SelfReward, AModelIsMeasuredOnce) {
+  if (!have_shared(kFixtures)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
+  const TempFolder folder;
+  RunConfig config = config_of(folder.path(), undecided_model(folder.path()));
+  config.self_reward.judge_eval = folder / "rankings.jsonl";
+  config.self_reward.selector = "best_worst";
+  config.self_reward.scorer = "implicit_reward";
+  config.dpo.loss_type = {"sigmoid"};
+  std::ofstream(config.self_reward.judge_eval)
+      << R"({"prompt": "When?", "responses": ["no", "yes"], "ranks": [2, 1]})" << '\n';
+  run_recipe(config, 1);
+  nlohmann::json first = report_of(config, 0);
+  EXPECT_EQ(report_of(config, 1)["judge"]["before"], first["judge"]["after"]);
+  EXPECT_EQ(report_of(config, 1)["exact_match_before"], first["exact_match_after"]);
 }
 
 TEST(SelfReward, EarlierPairsAreTrainedOnAgain) {

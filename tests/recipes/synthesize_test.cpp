@@ -160,6 +160,14 @@ TEST(Synthesize, MakesPromptsOutOfSeedTasksAndAnswersThem) {
   config.output_dir = folder / "two";
   run_recipe(config, 2);
   EXPECT_EQ(file_of(config, "synthetic.jsonl"), text);
+  config.output_dir = folder / "zero";
+  config.parallel.zero = 3;
+  run_recipe(config, 2);
+  EXPECT_EQ(file_of(config, "synthetic.jsonl"), text);
+  config.output_dir = folder / "cut";
+  config.parallel.tp = 2;
+  run_recipe(config, 4);
+  EXPECT_EQ(file_of(config, "synthetic.jsonl"), text);
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ class MixtureModel final : public Model {
   int64_t num_kv_heads() const override { return student_.num_kv_heads(); }
 
   at::Tensor hidden(const Batch&) override { refuse(); }
+  at::Tensor hidden(const Batch&, LayerStates&) override { refuse(); }
   std::vector<LinearLayer*> linear_layers() override { refuse(); }
   std::vector<std::vector<Parameter*>> units() override { refuse(); }
   void set_sharding(Sharding*) override { refuse(); }

@@ -86,15 +86,20 @@ Residual residual_of(const variable_list& tensors) {
 
 void run_again_in_backward(Block& block, Residual& residual,
                            const std::shared_ptr<const Documents>& documents, int64_t layer,
-                           Checkpointing mode) {
+                           Checkpointing mode, Heads* shown) {
   const std::optional<at::Tensor> leaf = trained_leaf(block);
   if (mode == Checkpointing::kBlock) {
-    residual = residual_of(again(defined_of(residual), leaf, [=, &block](const variable_list& in) {
-      Residual r = residual_of(in);
-      const Heads heads = block.begin(r, *documents);
-      block.finish(r, block.attend(heads, *documents, layer), *documents);
-      return variable_list{r.x_TH, r.delta_TH};
-    }));
+    const bool shows = shown != nullptr;
+    const variable_list done =
+        again(defined_of(residual), leaf, [=, &block](const variable_list& in) {
+          Residual r = residual_of(in);
+          const Heads heads = block.begin(r, *documents);
+          block.finish(r, block.attend(heads, *documents, layer), *documents);
+          return shows ? variable_list{r.x_TH, r.delta_TH, heads.q_TQD, heads.k_TKD}
+                       : variable_list{r.x_TH, r.delta_TH};
+        });
+    residual = residual_of(done);
+    if (shows) *shown = {done[2], done[3], {}};
     return;
   }
   const variable_list begun =
@@ -103,6 +108,7 @@ void run_again_in_backward(Block& block, Residual& residual,
         const Heads heads = block.begin(r, *documents);
         return variable_list{r.x_TH, heads.q_TQD, heads.k_TKD, heads.v_TKD.contiguous()};
       });
+  if (shown != nullptr) *shown = {begun[1], begun[2], {}};
   const at::Tensor attended = block.attend({begun[1], begun[2], begun[3]}, *documents, layer);
   residual = residual_of(again({begun[0], attended}, leaf, [=, &block](const variable_list& in) {
     Residual r{in[0], {}};

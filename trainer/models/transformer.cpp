@@ -89,6 +89,25 @@ std::vector<at::Tensor> with_values(Sharding* sharding, int unit, std::vector<at
   return out_of_unit(sharding, unit, std::move(tensors));
 }
 
+// The same out of a block, of which queries and keys are wanted too.
+void pass_with_heads(Sharding* sharding, int unit, Residual& residual, Heads& heads) {
+  const std::vector<at::Tensor> tensors = out_of_unit(
+      sharding, unit, {residual.x_TH, residual.delta_TH, heads.q_TQD, heads.k_TKD});
+  residual = {tensors[0], tensors[1]};
+  heads.q_TQD = tensors[2];
+  heads.k_TKD = tensors[3];
+}
+
+// Where it is wanted: the residual stream, of all tokens. Every rank gives it the whole gradient.
+void show_hidden(LayerStates* states, int64_t layer, const Residual& residual,
+                 const TensorParallel& tp, int64_t num_tokens) {
+  if (states == nullptr || !states->hidden_TH.contains(layer)) return;
+  const auto& [x_SH, delta_SH] = residual;
+  const at::Tensor sum_SH = delta_SH.defined() ? x_SH + delta_SH : x_SH;
+  states->hidden_TH[layer] =
+      tp.shares_tokens() ? tp.same_everywhere(tp.enter(sum_SH, num_tokens)) : sum_SH;
+}
+
 }  // namespace
 
 Transformer::Transformer(const ModelConfig& config, TransformerParts parts)
@@ -142,7 +161,7 @@ void Transformer::set_checkpointing(Checkpointing mode) {
 
 at::Tensor Transformer::run(const Batch& batch, const at::Tensor& positions_T,
                             const std::vector<int64_t>& lengths, std::span<KvCache* const> caches,
-                            std::vector<at::Tensor>* states) {
+                            LayerStates* states) {
   const auto angles = [&](std::optional<DocumentAngles>& of) {
     return of ? of->at(positions_T, batch.cu_seqlens, lengths) : RotaryAngles{};
   };
@@ -151,32 +170,42 @@ at::Tensor Transformer::run(const Batch& batch, const at::Tensor& positions_T,
       Documents{batch.cu_seqlens, angles(rotary_), angles(local_rotary_), caches,
                 noise_ && caches.empty() ? token_keys(batch, *noise_) : at::Tensor()});
   Residual residual{embedded(batch, positions_T, lengths, documents->keys_T), {}};
-  const bool again = at::GradMode::is_enabled() && states == nullptr;
+  const int64_t num_tokens = batch.tokens.size(0);
+  show_hidden(states, 0, residual, parts_.tp, num_tokens);
+  const bool again = at::GradMode::is_enabled() && checkpointing_ != Checkpointing::kOff;
   std::vector<Routing> routings;
   const bool balanced = config_.output_router_logits && caches.empty();
   int layer = 0;
   for (Block& block : parts_.blocks) {
     const int unit = layer + 1;
     pass(into_unit, sharding_, unit, residual);
-    if (again && checkpointing_ != Checkpointing::kOff) {
-      run_again_in_backward(block, residual, documents, layer++, checkpointing_);
+    const bool with_heads = states != nullptr && states->attention.contains(unit);
+    Heads heads;
+    if (again) {
+      run_again_in_backward(block, residual, documents, layer++, checkpointing_,
+                            with_heads ? &heads : nullptr);
     } else {
-      const Heads heads = block.begin(residual, *documents);
-      if (states != nullptr) states->push_back(residual.x_TH);
+      heads = block.begin(residual, *documents);
       block.finish(residual, block.attend(heads, *documents, layer++), *documents,
                    balanced ? &routings : nullptr);
     }
-    pass(with_values, sharding_, unit, residual);
+    if (with_heads) {
+      pass_with_heads(sharding_, unit, residual, heads);
+      states->attention[unit] = {heads.q_TQD, heads.k_TKD, block.attention.scoring};
+    } else {
+      pass(with_values, sharding_, unit, residual);
+    }
+    if (unit + 1 < last_unit()) show_hidden(states, unit, residual, parts_.tp, num_tokens);
   }
   const at::Tensor balance = parts_.tp.same_everywhere(balance_loss(routings));
   auxiliary_loss_ = balance.defined() ? config_.router_aux_loss_coef * balance : balance;
   pass(into_unit, sharding_, last_unit(), residual);
   const at::Tensor normed_SH = residual.add_and_norm(&parts_.norm);
-  if (states != nullptr) states->insert(states->end(), {residual.x_TH, normed_SH});
   // A head of its own goes on with this unit.
   const at::Tensor out_SH =
       parts_.head ? normed_SH : out_of_unit(sharding_, last_unit(), {normed_SH})[0];
-  return parts_.tp.enter(out_SH, batch.tokens.size(0));
+  show_hidden(states, last_unit() - 1, {out_SH, {}}, parts_.tp, num_tokens);
+  return parts_.tp.enter(out_SH, num_tokens);
 }
 
 at::Tensor Transformer::embedded(const Batch& batch, const at::Tensor& positions_T,
@@ -201,10 +230,8 @@ at::Tensor Transformer::hidden(const Batch& batch) {
   return run(batch, batch.positions, document_lengths(batch.cu_seqlens), {}, nullptr);
 }
 
-std::vector<at::Tensor> Transformer::hidden_states(const Batch& batch) {
-  std::vector<at::Tensor> states;
-  run(batch, batch.positions, document_lengths(batch.cu_seqlens), {}, &states);
-  return states;
+at::Tensor Transformer::hidden(const Batch& batch, LayerStates& states) {
+  return run(batch, batch.positions, document_lengths(batch.cu_seqlens), {}, &states);
 }
 
 at::Tensor Transformer::hidden(const Batch& batch, std::span<KvCache* const> caches) {

@@ -25,6 +25,7 @@ class Transformer final : public Model {
   void set_noise(std::optional<StepNoise> noise) override { noise_ = noise; }
   void set_checkpointing(Checkpointing mode) override;
   at::Tensor hidden(const Batch& batch) override;
+  at::Tensor hidden(const Batch& batch, LayerStates& states) override;
   at::Tensor hidden(const Batch& batch, std::span<KvCache* const> caches) override;
   at::Tensor log_probs(const at::Tensor& hidden_NH, const at::Tensor& targets_N) override;
   TokenStatistics token_statistics(const at::Tensor& hidden_NH,
@@ -34,14 +35,10 @@ class Transformer final : public Model {
   void keep_head(bool keep) override;
   at::Tensor take_auxiliary_loss() override { return std::exchange(auxiliary_loss_, {}); }
 
-  // [T, H] each, or this rank's tokens where they are shared: the input of the first block, the
-  // output of every block, and after the last norm.
-  std::vector<at::Tensor> hidden_states(const Batch& batch);
-
  private:
   at::Tensor run(const Batch& batch, const at::Tensor& positions_T,
                  const std::vector<int64_t>& lengths, std::span<KvCache* const> caches,
-                 std::vector<at::Tensor>* states);
+                 LayerStates* states);
   at::Tensor embedded(const Batch& batch, const at::Tensor& positions_T,
                       const std::vector<int64_t>& lengths, const at::Tensor& keys_T);
   HeadOutputs head_outputs_of(const at::Tensor& hidden_NH, const at::Tensor& targets_N,

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "trainer/objective/cross_vocabulary.h"
+#include "trainer/objective/layer_terms.h"
 #include "trainer/objective/soft_targets.h"
 
 namespace lathe {
@@ -51,10 +52,10 @@ at::Tensor read_across(const CrossVocabulary& cross, const TeacherModel& teacher
 
 }  // namespace
 
-at::Tensor TeacherModel::hidden(const Batch& batch) const {
+at::Tensor TeacherModel::hidden(const Batch& batch, LayerStates* states) const {
   const at::NoGradGuard no_grad;
   const AdaptersOff off(adapters);
-  const at::Tensor hidden_TH = model->hidden(batch);
+  const at::Tensor hidden_TH = states ? model->hidden(batch, *states) : model->hidden(batch);
   model->take_auxiliary_loss();
   return hidden_TH;
 }
@@ -70,8 +71,12 @@ void TeacherModel::run(const std::function<void(Model&)>& work) const {
 }
 
 DistillLoss::DistillLoss(DistillConfig config, int64_t vocabulary, TeacherModel teacher,
-                         const CrossVocabulary* cross)
-    : config_(std::move(config)), vocabulary_(vocabulary), teacher_(teacher), cross_(cross) {}
+                         const CrossVocabulary* cross, LayerTerms* layers)
+    : config_(std::move(config)),
+      vocabulary_(vocabulary),
+      teacher_(teacher),
+      cross_(cross),
+      layers_(layers) {}
 
 LossSum DistillLoss::operator()(Model& student, const Batch& batch) {
   return run(student, batch, config_.ce_weight);
@@ -95,13 +100,20 @@ LossSum DistillLoss::run(Model& student, const Batch& batch, double ce_weight) {
                   .compared_N = {},
                   .policy = {},
                   .ce_weight = policy ? 0 : ce_weight};
+  LayerStates teachers, students;
+  if (layers_) {
+    teachers = layers_->teacher_states();
+    students = layers_->student_states();
+  }
   if (asks) {
     teacher_.model->keep_head(false);  // of the batch before
     targets.teacher_NH = cross_ ? read_across(*cross_, teacher_, batch, targets.compared_N)
-                                : teacher_.hidden(batch).index_select(0, chosen_N);
+                                : teacher_.hidden(batch, &teachers).index_select(0, chosen_N);
   }
   // After the teacher, which may be the same model: what the student's forward leaves behind stays.
-  const at::Tensor hidden_NH = student.hidden(batch).index_select(0, chosen_N);
+  const at::Tensor hidden_NH = student.hidden(batch, students).index_select(0, chosen_N);
+  at::Tensor of_layers;
+  if (layers_) of_layers = (*layers_)(students, teachers, batch, evaluation_);
   // Ranks have different numbers of chunks to ask for.
   if (asks) teacher_.model->keep_head(true);
   if (policy) targets.policy = policy_of(student, batch, hidden_NH, targets);
@@ -111,8 +123,9 @@ LossSum DistillLoss::run(Model& student, const Batch& batch, double ce_weight) {
       });
   const at::Tensor weights_N = batch.weights.index_select(0, chosen_N);
   // In float64, as cross_entropy does: the order of additions does not depend on threads.
-  return with_auxiliary_loss(at::dot(losses_N.to(at::kDouble), weights_N.to(at::kDouble)), student,
-                             batch);
+  at::Tensor sum = at::dot(losses_N.to(at::kDouble), weights_N.to(at::kDouble));
+  if (of_layers.defined() && !evaluation_) sum = sum + of_layers;
+  return with_auxiliary_loss(sum, student, batch);
 }
 
 // Both models' log-probabilities of the answers come first: a return needs what follows.
@@ -247,6 +260,7 @@ MetricRow DistillLoss::take_metrics(Group& group, bool evaluation) {
                 {prefix + "cross_entropy", mean(2, 0)},
                 {prefix + "teacher_agreement", mean(3, 4)}};
   if (cross_) row.emplace_back(prefix + "one_to_one", mean(4, 0));
+  if (layers_) layers_->take_metrics(group, evaluation, row);
   return row;
 }
 

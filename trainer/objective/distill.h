@@ -10,18 +10,21 @@
 #include "trainer/objective/objective.h"
 
 // Learning from a teacher's distributions: per target
-//   ce_weight x cross entropy + (1 - ce_weight) x divergence of student and teacher.
+//   ce_weight x cross entropy + (1 - ce_weight) x divergence of student and teacher,
+// and what is said about layers (trainer/objective/layer_terms.h).
 // Neither model's logits exist for all positions at once.
 namespace lathe {
 
 class CrossVocabulary;  // trainer/objective/cross_vocabulary.h
+class LayerTerms;       // trainer/objective/layer_terms.h
 
 // A frozen model: one of its own, or the student with its adapters off.
 struct TeacherModel {
   Model* model = nullptr;
   Lora* adapters = nullptr;  // of the student, when that is the teacher
 
-  at::Tensor hidden(const Batch& batch) const;
+  // states: what its layers are to show, or null.
+  at::Tensor hidden(const Batch& batch, LayerStates* states = nullptr) const;
   at::Tensor logits(const at::Tensor& hidden_NH) const;
   // Whatever else it is to do, as it is.
   void run(const std::function<void(Model&)>& work) const;
@@ -32,8 +35,9 @@ class DistillLoss {
   // vocabulary: ids that both models know, which may have padded heads. The teacher: a model, or
   // none where batches bring its rows. cross: where it has another tokenizer than the student,
   // whose ids the vocabulary then is; targets that nothing stands beside have cross entropy alone.
+  // layers: where they have a say, of a model that is asked.
   DistillLoss(DistillConfig config, int64_t vocabulary, TeacherModel teacher,
-              const CrossVocabulary* cross = nullptr);
+              const CrossVocabulary* cross = nullptr, LayerTerms* layers = nullptr);
   LossSum operator()(Model& student, const Batch& batch);
   // Cross entropy alone, for evaluation, while the divergence is measured besides.
   LossSum cross_entropy_of(Model& student, const Batch& batch);
@@ -69,6 +73,7 @@ class DistillLoss {
   int64_t vocabulary_;
   TeacherModel teacher_;
   const CrossVocabulary* cross_;
+  LayerTerms* layers_;
   // Targets, divergence, cross entropy, agreement, targets compared: training, evaluation.
   at::Tensor sums_[2];
   bool evaluation_ = false;

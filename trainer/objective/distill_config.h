@@ -19,6 +19,12 @@ struct DistillConfig {
   int64_t top_k = 0;
   std::string top_k_rest = "tail";
   double ce_weight = 0;
+  double hidden_weight = 0;
+  std::string hidden_loss = "mse";
+  double attention_weight = 0;
+  std::string attention_loss = "kl";
+  std::string attention_heads = "each";
+  std::vector<std::string> layer_map;
   double lmbda = 0;
   bool seq_kd = false;
   double teacher_mixed_alpha = 0.2, gamma = 0.95;
@@ -67,6 +73,27 @@ void fields(V& v, DistillConfig& c) {
     one_of({"tail", "renormalise", "renormalise_teacher"}));
   v("ce_weight", c.ce_weight,
     "share of cross entropy: ce_weight x CE + (1 - ce_weight) x divergence", between(0, 1));
+  v("hidden_weight", c.hidden_weight,
+    "times the distance of the student's hidden states from the teacher's, a mean over the pairs "
+    "of layer_map, is added to a target's loss; where the sizes differ, a trained matrix for each "
+    "pair, which is not exported, takes the student's to the teacher's size (TinyBERT, "
+    "arXiv:1909.10351)",
+    at_least(0));
+  v("hidden_loss", c.hidden_loss,
+    "mse: mean square of the difference; cosine: 1 - cosine (DistilBERT, arXiv:1910.01108)",
+    one_of({"mse", "cosine"}));
+  v("attention_weight", c.attention_weight,
+    "the same of attention maps, after the softmax: a mean over heads and pairs", at_least(0));
+  v("attention_loss", c.attention_loss,
+    "kl: KL(teacher||student) of a token's map (MiniLM, arXiv:2002.10957); mse: mean square over "
+    "the tokens it sees (TinyBERT)",
+    one_of({"kl", "mse"}));
+  v("attention_heads", c.attention_heads,
+    "each: head by head, of which both models have as many; mean: the mean map of all heads",
+    one_of({"each", "mean"}));
+  v("layer_map", c.layer_map,
+    "pairs student:teacher of layers: 0 the embedding, i the output of block i, the last one after "
+    "the last norm; none: each block of the student's with that as far up the teacher");
   v("lmbda", c.lmbda,
     "share of steps that train on what the student itself answers to the data's prompts",
     between(0, 1));

@@ -130,6 +130,14 @@ std::vector<Conflict> conflicts(const DistillConfig& c) {
          "the teacher would have to go on with the student's tokens, which it does not know");
   refuse(c.cross_vocabulary == "uld" && c.top_k > 0, {"cross_vocabulary", "top_k"},
          "uld is over the whole distributions; leave top_k out, or use aligned");
+  const bool layers = c.hidden_weight > 0 || c.attention_weight > 0;
+  refuse(layers && offline, {"hidden_weight", "attention_weight", "teacher_shards"},
+         "teacher shards hold no hidden states and no attention; give teacher_model_name_or_path");
+  refuse(layers && across, {"hidden_weight", "attention_weight", "cross_vocabulary"},
+         "the two models read different tokens, so that no state of one stands beside one of the "
+         "other");
+  refuse(!layers && !c.layer_map.empty(), {"layer_map"},
+         "is read where hidden_weight or attention_weight is above 0");
   refuse(c.temperature_squared && c.temperature == 1, {"temperature_squared", "temperature"},
          "does nothing at temperature 1");
   return found;
