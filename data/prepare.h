@@ -24,13 +24,13 @@ OnOverlong on_overlong_named(std::string_view name);     // error, drop, truncat
 
 struct PrepareOptions {
   std::vector<std::string> files;  // expanded
-  Reading reading;
+  Reading reading = {};
   std::string chat_template = "auto";  // what ChatFormat takes
   bool assistant_only_loss = true;  // train only on what the assistant says, or on the completion
   std::vector<std::string> roles_to_train = {"assistant"};  // where a message does not say so itself
   // Where a record's number stands that the loader may order by, kept as the scalar "order": a key,
   // or keys within keys with dots between. Empty: none.
-  std::string order_by;
+  std::string order_by = {};
   bool append_eos = true;           // text: end every document with the eos token, if there is one
   int64_t max_length = 1024;        // tokens of a document; 0: any number
   OnOverlong on_overlong = OnOverlong::kTruncate;

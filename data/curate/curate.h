@@ -24,12 +24,12 @@ namespace lathe {
 struct CurateSource {
   std::string name;                // folder of what is kept of it; unique
   std::vector<std::string> files;  // expanded
-  Reading reading;
+  Reading reading = {};
   Tier tier = Tier::kSilver;
-  std::string licence;
-  std::string generator;             // what made it, where it is synthetic
-  std::vector<std::string> parents;  // from what
-  std::vector<std::string> filters;  // in the order in which they decide
+  std::string licence = {};
+  std::string generator = {};             // what made it, where it is synthetic
+  std::vector<std::string> parents = {};  // from what
+  std::vector<std::string> filters = {};  // in the order in which they decide
 };
 
 struct EvaluationSource {

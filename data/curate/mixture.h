@@ -20,15 +20,15 @@ struct MixtureStage {
 struct MixtureOptions {
   // Of all words of an epoch, by source or tier; what they leave is shared by the others in
   // proportion to their words. Empty: every document is taken once.
-  std::map<std::string, double> shares;
-  std::map<std::string, double> most_words;  // of a source, per epoch
+  std::map<std::string, double> shares = {};
+  std::map<std::string, double> most_words = {};  // of a source, per epoch
   double most_repeats = 4;                   // of a document, per epoch
   // A curriculum: what follows the shares above. In all of them a source or tier may have 0, which
   // leaves it out.
-  std::vector<MixtureStage> stages;
+  std::vector<MixtureStage> stages = {};
   // A signal by which training takes documents, instead of shuffling them; empty: none. Kept records
   // have it as curated.order.
-  std::string order_by;
+  std::string order_by = {};
   bool descending = false;  // those with most of it first
 };
 
@@ -38,7 +38,7 @@ struct MixtureSource {
   double words = 0;   // that were kept
   double weight = 1;  // times each document is taken per epoch; the plan fills it
   double share = 0;   // of the epoch's words that comes out; so may be less than was asked for
-  std::vector<double> weights, shares;  // of every stage, the first included; none without stages
+  std::vector<double> weights = {}, shares = {};  // of every stage, the first included; none without stages
 };
 
 // An epoch has as many words as were kept. Where repeats or words of a source are limited, the

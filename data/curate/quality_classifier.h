@@ -12,10 +12,10 @@
 namespace lathe {
 
 struct QualityOptions {
-  std::vector<std::string> positives, negatives;  // files of examples
+  std::vector<std::string> positives = {}, negatives = {};  // files of examples
   std::string model;                              // instead: a classifier that is there
   std::string label = "hq";                       // whose probability is the signal
-  ClassifierTraining training;
+  ClassifierTraining training = {};
   double held_out = 0.1;  // share of the examples that only measures
   int64_t most_examples = 50'000;
   bool trains() const { return !positives.empty() || !negatives.empty(); }

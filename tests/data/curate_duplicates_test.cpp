@@ -84,7 +84,7 @@ TEST(MinHash, EveryInstructionSetGivesTheSameSignature) {
     ASSERT_EQ(plain.first[k], least);
   }
   EXPECT_EQ(run(min_hash_loops()), plain);
-  if (__builtin_cpu_supports("avx2")) EXPECT_EQ(run(min_hash_avx2()), plain);
+  if (__builtin_cpu_supports("avx2")) { EXPECT_EQ(run(min_hash_avx2()), plain); }
 }
 
 TEST(MinHash, DrawsNumpysPermutations) {
