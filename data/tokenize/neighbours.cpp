@@ -76,9 +76,7 @@ void Neighbours::add(uint32_t left, uint32_t right) {
   bits_[bit / 64] |= uint64_t{1} << (bit % 64);
   if ((left | right) > 0xFFFF) return pairs_.set(static_cast<uint64_t>(left) << 32 | right, 1);
   const uint32_t pair = left << 16 | right;
-  size_t at = hash >> shift_;
-  while (near_pairs_[at] != pair && near_pairs_[at] != 0) at = (at + 1) & (near_pairs_.size() - 1);
-  near_pairs_[at] = pair;
+  near_pairs_[slot_of(pair, hash)] = pair;
 }
 
 bool Neighbours::cut_together(uint32_t left, uint32_t right, const char* left_begin,

@@ -49,10 +49,13 @@ class Neighbours {
     const size_t bit = hash >> (64 - kBits);
     if ((bits_[bit / 64] >> (bit % 64) & 1) == 0) return false;
     if ((left | right) > 0xFFFF) return pairs_.find(static_cast<uint64_t>(left) << 32 | right) != nullptr;
-    const uint32_t pair = left << 16 | right;
+    return near_pairs_[slot_of(left << 16 | right, hash)] != 0;
+  }
+  // Where a near pair stands, or would.
+  size_t slot_of(uint32_t pair, uint64_t hash) const {
     size_t at = hash >> shift_;
     while (near_pairs_[at] != pair && near_pairs_[at] != 0) at = (at + 1) & (near_pairs_.size() - 1);
-    return near_pairs_[at] != 0;
+    return at;
   }
   static uint64_t hash_of(uint32_t left, uint32_t right) {
     return (static_cast<uint64_t>(left) << 32 | right) * 0x9E3779B97F4A7C15u;
