@@ -39,43 +39,31 @@ std::string without_citations(std::string_view line) {
   return kept;
 }
 
-struct ChunkCount {
-  int64_t chunks = 0;
-  bool too_long = false;
+struct LineCount {
+  int64_t chunks = 0;     // between white space, of which the words are pieces
+  int64_t sentences = 0;  // one ends with a run of end marks; the next begins with no punctuation
+  bool too_long = false;  // a chunk is
 };
 
-// Words between white space, of which the words of the text are pieces.
-ChunkCount count_chunks(const SplitText& split, const TextLine& line) {
-  ChunkCount count;
-  uint32_t end = 0;
+LineCount count_words(const std::vector<Word>& words, uint32_t first, uint32_t end) {
+  LineCount count;
+  count.sentences = first == end ? 0 : 1;
+  uint32_t behind = ~uint32_t{0};
   int64_t chars = 0;
-  for (uint32_t i = line.first_word; i < line.end_word; ++i) {
-    const Word& word = split.words()[i];
-    if (i == line.first_word || word.begin != end) {
-      ++count.chunks;
-      chars = 0;
-    }
-    chars += word.chars;
-    count.too_long |= chars > kLongestWord;
-    end = word.begin + word.size;
-  }
-  return count;
-}
-
-// A sentence ends with a run of end marks and begins with what is no punctuation.
-int64_t count_sentences(const std::vector<Word>& words, uint32_t first, uint32_t end) {
-  if (first == end) return 0;
-  int64_t sentences = 1;
   bool ended = false;
   for (uint32_t i = first; i < end; ++i) {
-    if (words[i].bits & kSentenceEnd) {
-      ended = true;
-    } else if (ended && !(words[i].bits & kAllMarks)) {
-      ++sentences;
-      ended = false;
-    }
+    const Word& word = words[i];
+    const bool begins = word.begin != behind;
+    count.chunks += begins;
+    chars = word.chars + (begins ? 0 : chars);
+    count.too_long |= chars > kLongestWord;
+    behind = word.begin + word.size;
+    const bool ends = word.bits & kSentenceEnd, marks = word.bits & kAllMarks;
+    const bool next = ended & !ends & !marks;
+    count.sentences += next;
+    ended = ends | (ended & !next);
   }
-  return sentences;
+  return count;
 }
 
 bool ends_sentence(std::string_view line) {
@@ -93,43 +81,39 @@ bool holds_policy(std::string_view lower) {
 
 }  // namespace
 
-// Whether any of the phrases may be there: all of them keep their letters in the simple text. A
-// plain loop over bytes that the compiler turns into wide registers.
+// Whether any of the phrases may be there: all of them keep their letters in the simple text. Looks
+// for "m ip", "asc" behind a v, "ookie", "s of u" and "acy" behind a v. A plain loop over bytes
+// that the compiler turns into wide registers.
 bool may_hold_phrases(std::string_view text) {
-  constexpr size_t kLongest = 14;
+  constexpr size_t kLongest = 6;
   const char* t = text.data();
   unsigned char found = 0;
   const size_t end = text.size() < kLongest ? 0 : text.size() - kLongest;
   for (size_t i = 0; i < end; ++i) {
-    found |= static_cast<unsigned char>((t[i] == 'l') & (t[i + 3] == 'e') & (t[i + 6] == 'i') &
-                                        (t[i + 8] == 's'));
-    found |= static_cast<unsigned char>((t[i] == 'j') & (t[i + 2] == 'v') & (t[i + 4] == 's') &
-                                        (t[i + 8] == 'p'));
-    found |= static_cast<unsigned char>((t[i] == 't') & (t[i + 3] == 'm') & (t[i + 6] == 'o') &
-                                        (t[i + 9] == 'u'));
-    found |= static_cast<unsigned char>((t[i] == 'p') & (t[i + 3] == 'v') & (t[i + 8] == 'p') &
-                                        (t[i + 13] == 'y'));
-    found |= static_cast<unsigned char>((t[i] == 'c') & (t[i + 3] == 'k') & (t[i + 4] == 'i') &
-                                        (t[i + 5] == 'e'));
+    const auto is = [&](size_t at, char c) { return static_cast<unsigned char>(t[i + at] == c); };
+    found |= (is(0, 'm') & is(2, 'i') & is(3, 'p')) | (is(0, 'v') & is(2, 's') & is(3, 'c')) |
+             (is(0, 'o') & is(1, 'k') & is(2, 'i') & is(3, 'e')) |
+             (is(0, 's') & is(2, 'o') & is(3, 'f') & is(5, 'u')) |
+             (is(0, 'v') & is(2, 'c') & is(3, 'y'));
   }
   if (found) return true;
   // The last bytes one by one.
-  for (const std::string_view phrase :
-       {"lorem ipsum", "javascript", "terms of use", "cookie", "privacy policy"}) {
-    if (text.substr(end).find(phrase) != text.npos) return true;
+  const std::string_view rest = text.substr(end);
+  for (const std::string_view piece : {"m ip", "vasc", "okie", "s of u", "vacy"}) {
+    if (rest.find(piece) != rest.npos) return true;
   }
   return false;
 }
 
 C4Lines read_c4_lines(const Measured& m, const std::function<void(std::string_view)>& f) {
   C4Lines found;
-  const bool phrases = may_hold_phrases(m.simple.text());
+  const bool may_hold = may_hold_phrases(m.simple.text());
   const bool citations = m.split.count('[') > 0;
   const bool brackets = m.split.count('{') > 0;
   std::string changed;
   for (const TextLine& piece : m.split.lines()) {
     std::string_view line = strip(m.split.text_of(piece));
-    const ChunkCount count = count_chunks(m.split, piece);
+    const LineCount count = count_words(m.split.words(), piece.first_word, piece.end_word);
     if (count.too_long) continue;
     const bool cited = citations && line.find('[') != line.npos;
     if (cited) {
@@ -137,7 +121,8 @@ C4Lines read_c4_lines(const Measured& m, const std::function<void(std::string_vi
       line = changed;
     }
     if (!ends_sentence(line) || count.chunks < kFewestWords) continue;
-    const std::string lower = phrases ? lower_ascii(line) : "";
+    const std::string lower = may_hold ? lower_ascii(line) : "";
+    const bool phrases = may_hold && may_hold_phrases(lower);
     if (phrases && lower.find("lorem ipsum") != lower.npos) {
       found.lorem_ipsum = true;
       return found;
@@ -151,9 +136,9 @@ C4Lines read_c4_lines(const Measured& m, const std::function<void(std::string_vi
     if (cited) {
       m.work.split.split(line);
       const auto& words = m.work.split.words();
-      found.sentences += count_sentences(words, 0, static_cast<uint32_t>(words.size()));
+      found.sentences += count_words(words, 0, static_cast<uint32_t>(words.size())).sentences;
     } else {
-      found.sentences += count_sentences(m.split.words(), piece.first_word, piece.end_word);
+      found.sentences += count.sentences;
     }
     ++found.kept;
     if (f) f(line);

@@ -27,8 +27,8 @@ struct Document {
 // What filters work in, kept from document to document so that nothing is allocated anew.
 struct Workspace {
   NgramTable ngrams;
-  std::vector<uint64_t> sums;
-  std::vector<uint32_t> places, slots;
+  std::vector<uint64_t> seen, seen_again;  // bitmaps
+  std::vector<uint32_t> places, slots, pair_slots;
   SplitText split;
   std::string text;
 };

@@ -82,7 +82,8 @@ bool is_boilerplate(std::string_view line, std::string& lower) {
   for (char& c : lower) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
   }
-  return std::any_of(std::begin(kPhrases), std::end(kPhrases),
+  return may_hold_phrases(lower) &&
+         std::any_of(std::begin(kPhrases), std::end(kPhrases),
                      [&](std::string_view phrase) { return lower.find(phrase) != lower.npos; });
 }
 
@@ -100,7 +101,7 @@ void measure(const Measured& m, double* values) {
     ++lines;
     const char last = text.back();
     if (last != '"' && last != '\'' && !(last_character_bits(text) & kTerminalBit)) ++open;
-    if (m.work.ngrams.add(hash_word(text.data(), text.size()), 0).count == 1) ++first;
+    if (m.work.ngrams.add(hash_line(text), 0).count == 1) ++first;
     if (phrases && is_boilerplate(text, m.work.text)) ++boilerplate;
   }
   values[0] = chars;

@@ -30,7 +30,7 @@ void measure(const Measured& m, double* values) {
     if (last_character_bits(line) & kTerminalBit) ++punctuated;
     const int64_t chars = m.split.chars_of(line);
     if (chars <= kShortLine) ++brief;
-    if (m.work.ngrams.add(hash_word(line.data(), line.size()), 0).count > 1)
+    if (m.work.ngrams.add(hash_line(line), 0).count > 1)
       repeated += static_cast<double>(chars);
   });
   const double newlines = m.split.count('\n');

@@ -1,3 +1,6 @@
+#include <array>
+#include <cstring>
+
 #include "data/curate/filters.h"
 #include "data/curate/text_pieces.h"
 
@@ -28,7 +31,8 @@ constexpr FilterRule kRules[] = {
     {"gopher_below_alpha_threshold", "alphabetic_words", FilterRule::kBelow, 0.8},
     {"gopher_enough_stop_words", "stop_words", FilterRule::kBelow, 2}};
 
-constexpr std::string_view kEllipsis = "\xE2\x80\xA6", kBullet = "\xE2\x80\xA2";
+constexpr char kEllipsis[] = "\xE2\x80\xA6";
+constexpr std::string_view kBullet = "\xE2\x80\xA2";
 
 constexpr uint32_t packed(std::string_view word) {
   uint32_t value = 0;
@@ -36,20 +40,53 @@ constexpr uint32_t packed(std::string_view word) {
   return value;
 }
 
-// Which stop word it is, as a bit; 0: none. Words of two to four bytes, compared as one number.
-uint32_t stop_word_bit(std::string_view word) {
-  constexpr uint32_t kWords[] = {packed("the"), packed("be"),   packed("to"),   packed("of"),
-                                 packed("and"), packed("that"), packed("have"), packed("with")};
-  const uint32_t value = packed(word);
-  uint32_t bits = 0;
-  for (uint32_t i = 0; i < 8; ++i) bits |= static_cast<uint32_t>(value == kWords[i]) << i;
-  return bits;
+// Stop words, each as one number at the place that a multiplication gives it, as words of two to
+// four bytes are compared without a branch.
+struct StopWords {
+  uint32_t factor = 0;
+  std::array<uint32_t, 16> words = {};
+
+  constexpr uint32_t place_of(uint32_t word) const { return word * factor >> 28; }
+  constexpr uint32_t bit_of(uint32_t word) const {
+    const uint32_t place = place_of(word);
+    return static_cast<uint32_t>(words[place] == word) << place;
+  }
+};
+
+constexpr StopWords make_stop_words() {
+  constexpr std::string_view kWords[] = {"the", "be", "to", "of", "and", "that", "have", "with"};
+  StopWords stops;
+  for (bool fits = false; !fits;) {
+    stops.factor += 0x9E3779B2;
+    stops.words = {};
+    fits = true;
+    for (const std::string_view word : kWords) {
+      uint32_t& place = stops.words[stops.place_of(packed(word))];
+      fits = fits && place == 0;
+      place = packed(word);
+    }
+  }
+  return stops;
+}
+constexpr StopWords kStopWords = make_stop_words();
+
+// 0: it is none. Four bytes behind the beginning are readable.
+uint32_t stop_word_bit(const char* word, uint32_t size) {
+  uint32_t value;
+  std::memcpy(&value, word, 4);
+  value &= ~uint32_t{0} >> (32 - 8 * (size & 3 ? size & 3 : 4));
+  return size <= 4 ? kStopWords.bit_of(value) : 0;
 }
 
-int64_t count_of(std::string_view text, std::string_view piece) {
+// How often the three bytes occur, none twice.
+int64_t count_of(std::string_view text, const char (&piece)[4]) {
   int64_t count = 0;
-  for (size_t at = text.find(piece); at != text.npos; at = text.find(piece, at + piece.size()))
-    ++count;
+  const char *p = text.data(), *const end = p + text.size();
+  while (p + 3 <= end && (p = static_cast<const char*>(std::memchr(p, piece[0], end - p - 2)))) {
+    const bool found = p[1] == piece[1] && p[2] == piece[2];
+    count += found;
+    p += found ? 3 : 1;
+  }
   return count;
 }
 
@@ -71,15 +108,15 @@ bool begins_with_bullet(std::string_view line) {
 }
 
 void measure(const Measured& m, double* values) {
-  double words = 0, chars = 0, with_letter = 0;
+  uint64_t words = 0, chars = 0, with_letter = 0;
   uint32_t stops = 0;
+  const char* text = m.split.text().data();
   for (const Word& word : m.split.words()) {
-    if (!(word.bits & kAllSymbols)) {
-      ++words;
-      chars += word.chars;
-    }
-    if (word.bits & kHasLetter) ++with_letter;
-    if (word.size >= 2 && word.size <= 4) stops |= stop_word_bit(m.split.text_of(word));
+    const uint64_t counts = word.bits & kAllSymbols ? 0 : 1;
+    words += counts;
+    chars += counts * word.chars;
+    with_letter += word.bits & kHasLetter ? 1 : 0;
+    stops |= stop_word_bit(text + word.begin, word.size);
   }
   double bullets = 0, ellipsis_lines = 0;
   for (const TextLine& line : m.split.lines()) {
@@ -89,13 +126,13 @@ void measure(const Measured& m, double* values) {
   }
   const auto all = static_cast<double>(m.split.words().size());
   const auto lines = static_cast<double>(m.split.lines().size());
-  values[0] = words;
-  values[1] = ratio(chars, words);
+  values[0] = static_cast<double>(words);
+  values[1] = ratio(static_cast<double>(chars), values[0]);
   values[2] = ratio(m.split.count('#'), all);
   values[3] = ratio(static_cast<double>(count_ellipses(m.split)), all);
   values[4] = ratio(bullets, lines);
   values[5] = ratio(ellipsis_lines, lines);
-  values[6] = ratio(with_letter, all);
+  values[6] = ratio(static_cast<double>(with_letter), all);
   values[7] = __builtin_popcount(stops);
 }
 

@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <array>
+#include <bit>
 
 #include "data/curate/filters.h"
 #include "data/curate/text_pieces.h"
@@ -45,13 +45,13 @@ struct Repeats {
 };
 
 // Pieces of the text between runs of at least `newlines` newlines. Eight bytes behind the text are
-// readable, as hash_word wants.
+// readable, as hash_line wants.
 Repeats find_repeats(const Measured& m, std::string_view text, size_t newlines) {
   Repeats repeats;
   m.work.ngrams.start(m.split.count('\n') + 2);
   const auto add = [&](std::string_view piece) {
     ++repeats.pieces;
-    if (m.work.ngrams.add(hash_word(piece.data(), piece.size()), 0).count == 1) return;
+    if (m.work.ngrams.add(hash_line(piece), 0).count == 1) return;
     ++repeats.repeated;
     repeats.repeated_chars += static_cast<double>(m.split.chars_of(piece));
   };
@@ -68,47 +68,36 @@ Repeats find_repeats(const Measured& m, std::string_view text, size_t newlines) 
   return repeats;
 }
 
-// n-grams of a document by the sums of their words' hashes.
+// n-grams of a document, by the hashes of their words.
 class Grams {
  public:
-  explicit Grams(const Measured& m) : words_(m.split.words()), work_(m.work) {
-    work_.sums.resize(words_.size() + 1);
-    work_.sums[0] = 0;
-    for (size_t i = 0; i < words_.size(); ++i)
-      work_.sums[i + 1] = work_.sums[i] * kBase + words_[i].hash;
-    power_[0] = 1;
-    for (size_t n = 1; n < power_.size(); ++n) power_[n] = power_[n - 1] * kBase;
-    work_.places.resize(words_.size());
-    num_places_ = words_.size();
-    for (size_t i = 0; i < words_.size(); ++i) work_.places[i] = static_cast<uint32_t>(i);
-  }
+  explicit Grams(const Measured& m) : words_(m.split.words()), work_(m.work) {}
 
   // Characters of the most frequent n-gram, all its occurrences together; the first seen among
-  // equals. Keeps the places where an n-gram occurs that occurs twice.
+  // equals. Keeps the places where an n-gram occurs that occurs twice. To be asked for 2, 3, 4.
   double top(size_t n) {
+    if (n == 2) find_pairs();
     if (words_.size() < n) {
       num_places_ = 0;
       return 0;
     }
     work_.ngrams.start(num_places_);
-    uint32_t best_count = 1, best_first = 0;
-    work_.slots.clear();
+    while (num_places_ > 0 && work_.places[num_places_ - 1] + n > words_.size()) --num_places_;
+    if (work_.slots.size() < num_places_) work_.slots.resize(num_places_);
     for (size_t k = 0; k < num_places_; ++k) {
       const uint32_t i = work_.places[k];
-      if (i + n > words_.size()) {
-        num_places_ = k;
-        break;
-      }
-      const auto& entry = work_.ngrams.add(hash(i, n), i);
-      work_.slots.push_back(work_.ngrams.slot_of(entry));
-      if (entry.count > best_count || (entry.count == best_count && entry.first < best_first)) {
+      work_.slots[k] = work_.ngrams.slot_of(work_.ngrams.add(hash(i, n), i));
+    }
+    uint32_t best_count = 1, best_first = 0;
+    size_t kept = 0;
+    for (size_t k = 0; k < num_places_; ++k) {
+      const auto& entry = work_.ngrams.at_slot(work_.slots[k]);
+      if (entry.count > best_count) {  // of equals the one that was seen first comes first
         best_count = entry.count;
         best_first = entry.first;
       }
-    }
-    size_t kept = 0;
-    for (size_t k = 0; k < num_places_; ++k) {
-      if (work_.ngrams.at_slot(work_.slots[k]).count > 1) work_.places[kept++] = work_.places[k];
+      work_.places[kept] = work_.places[k];
+      kept += entry.count > 1;
     }
     num_places_ = kept;
     return best_count * (chars(best_first, n) + static_cast<double>(n - 1));
@@ -133,8 +122,39 @@ class Grams {
  private:
   static constexpr uint64_t kBase = 0x9E3779B97F4A7C15;
 
+  // Places of pairs that may occur twice: two bitmaps, of what was seen and what was seen again,
+  // say no to most places at a fraction of a table's price.
+  void find_pairs() {
+    num_places_ = 0;
+    if (words_.size() < 2) return;
+    const size_t count = words_.size() - 1;
+    const size_t bits = std::bit_ceil(std::max<size_t>(16 * count, 64));
+    const int shift = 64 - std::countr_zero(bits);
+    work_.seen.assign(bits / 64, 0);
+    work_.seen_again.assign(bits / 64, 0);
+    if (work_.pair_slots.size() < count) work_.pair_slots.resize(count);
+    if (work_.places.size() < count) work_.places.resize(count);
+    const Word* words = words_.data();
+    uint64_t *seen = work_.seen.data(), *again = work_.seen_again.data();
+    uint32_t *slots = work_.pair_slots.data(), *places = work_.places.data();
+    for (size_t i = 0; i < count; ++i) {
+      const auto slot = static_cast<uint32_t>((words[i].hash * kBase + words[i + 1].hash) >> shift);
+      const uint64_t bit = uint64_t{1} << (slot & 63);
+      again[slot / 64] |= seen[slot / 64] & bit;
+      seen[slot / 64] |= bit;
+      slots[i] = slot;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < count; ++i) {
+      places[kept] = static_cast<uint32_t>(i);
+      kept += again[slots[i] / 64] >> (slots[i] & 63) & 1;
+    }
+    num_places_ = kept;
+  }
+
   uint64_t hash(size_t i, size_t n) const {
-    const uint64_t sum = work_.sums[i + n] - work_.sums[i] * power_[n];
+    uint64_t sum = 0;
+    for (size_t k = i; k < i + n; ++k) sum = sum * kBase + words_[k].hash;
     return sum ^ (sum >> 29);
   }
   double chars(size_t i, size_t n) const {
@@ -145,7 +165,6 @@ class Grams {
 
   const std::vector<Word>& words_;
   Workspace& work_;
-  std::array<uint64_t, 11> power_;
   size_t num_places_ = 0;
 };
 

@@ -79,7 +79,7 @@ struct Column {
 
   void fill(size_t i, const Document& document, Measurer& m) {
     m.split.split(document.text);
-    m.simple.make(document.text);
+    m.simple.make(m.split);
     measure_all(m.measured(document, block.findings[i]), block.signals.data() + i * num_signals());
     block.bytes[i] = static_cast<uint32_t>(document.text.size());
     if (const Tokenizer* tokenizer = m.resources.tokenizer)

@@ -19,26 +19,23 @@ class NgramTable {
   // Empties it and makes room for up to `most` different hashes.
   void start(size_t most) {
     size_t size = 64;  // no larger than needed: small documents stay in the nearest cache
-    while (size < 2 * most + 2) size *= 2;
+    while (size < 3 * most + 2) size *= 2;
     if (table_.size() < size) table_.resize(size);
     std::fill_n(table_.begin(), size, Entry{});
     mask_ = size - 1;
   }
 
-  // The entry of a hash, counted once more. Its slot stays valid until the next start().
+  // The entry of a hash, counted once more. Its slot stays valid until the next start(). Whether it
+  // is new is no branch: nobody could foretell it.
   Entry& add(uint64_t hash, uint32_t place) {
     hash |= 1;
-    for (size_t at = (hash ^ (hash >> 32)) >> 1 & mask_;; at = (at + 1) & mask_) {
-      Entry& entry = table_[at];
-      if (entry.hash == hash) {
-        ++entry.count;
-        return entry;
-      }
-      if (entry.hash == 0) {
-        entry = {hash, 1, place};
-        return entry;
-      }
-    }
+    size_t at = (hash ^ (hash >> 32)) >> 1 & mask_;
+    while (table_[at].hash != hash && table_[at].hash != 0) at = (at + 1) & mask_;
+    Entry& entry = table_[at];
+    entry.first = entry.hash == 0 ? place : entry.first;
+    entry.hash = hash;
+    ++entry.count;
+    return entry;
   }
   uint32_t slot_of(const Entry& entry) const {
     return static_cast<uint32_t>(&entry - table_.data());

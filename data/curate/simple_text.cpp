@@ -3,12 +3,10 @@
 #include <utf8proc.h>
 
 #include <array>
-#include <bit>
 #include <cstring>
 
 #include "data/curate/characters.h"
 #include "data/curate/special_words.h"
-#include "data/tokenize/character_bits.h"
 #include "data/tokenize/unicode.h"
 
 namespace lathe {
@@ -64,8 +62,7 @@ void SimpleText::finish_chunk(size_t begin, bool plain, uint32_t source_begin,
                               uint32_t source_end) {
   if (size_ == begin) return;
   const uint64_t hash = hash_word(buffer_.data() + begin, size_ - begin);
-  const SpecialWord* special = specials_.find(hash);
-  if (!plain || (special && special->cuts[0] != 0)) {
+  if (!plain || is_cut(hash)) {
     cut_chunk(begin, source_begin, source_end);
     return;
   }
@@ -75,13 +72,16 @@ void SimpleText::finish_chunk(size_t begin, bool plain, uint32_t source_begin,
   buffer_[size_++] = ' ';
 }
 
+bool SimpleText::is_cut(uint64_t hash) const {
+  const SpecialWord* special = specials_.find(hash);
+  return special && special->cuts[0] != 0;
+}
+
 void SimpleText::cut_chunk(size_t begin, uint32_t source_begin, uint32_t source_end) {
   chunk_.assign(buffer_, begin, size_ - begin);
   cutter_.split(chunk_);
   size_ = begin;
-  // Blanks between the pieces need room.
-  if (buffer_.size() < begin + 2 * chunk_.size() + kRoomBehind)
-    buffer_.resize(begin + 2 * chunk_.size() + kRoomBehind);
+  make_room(source_size_ - source_end + chunk_.size());
   for (const Word& word : cutter_.words()) {
     const std::string_view text = cutter_.text_of(word);
     text.copy(buffer_.data() + size_, text.size());
@@ -117,7 +117,6 @@ bool SimpleText::add_wide(uint32_t code_point, bool& plain) {
     const auto size = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c),
                                            reinterpret_cast<utf8proc_uint8_t*>(bytes));
     view = {bytes, static_cast<size_t>(size)};
-    if (size_ + 2 * kRoomBehind > buffer_.size()) buffer_.resize(2 * buffer_.size());
     view.copy(buffer_.data() + size_, view.size());
     size_ += view.size();
     if (!(wide_character_bits(c) & kLetterBit)) plain = false;
@@ -125,43 +124,75 @@ bool SimpleText::add_wide(uint32_t code_point, bool& plain) {
   return true;
 }
 
-// Small letters from here on, eight at a time; what is written too much is written over.
-const char* SimpleText::copy_letters(const char* from) {
-  const auto at = static_cast<size_t>(from - input_.data());
-  size_t word = at / 64;
-  uint64_t left = not_letters_[word] & (~uint64_t{0} << (at % 64));
-  while (left == 0) left = not_letters_[++word];
-  const size_t count = word * 64 + static_cast<size_t>(std::countr_zero(left)) - at;
+// Small letters, eight at a time; what is written too much is written over.
+inline uint64_t SimpleText::copy_letters(const char* from, size_t count) {
   char* to = buffer_.data() + size_;
-  for (size_t k = 0; k < count; k += 8) {
-    uint64_t eight;
-    std::memcpy(&eight, from + k, 8);
-    eight |= 0x2020202020202020;
-    std::memcpy(to + k, &eight, 8);
-  }
   size_ += count;
-  return from + count;
+  return hash_eights(count, [from, to](size_t at) {
+    uint64_t eight;
+    std::memcpy(&eight, from + at, 8);
+    eight |= 0x2020202020202020;
+    std::memcpy(to + at, &eight, 8);
+    return eight;
+  });
+}
+
+// Of so many bytes of the source comes at most twice as much, a blank behind a letter, but where
+// characters are taken apart or chunks are cut, which ask again.
+void SimpleText::make_room(size_t source_left) {
+  const size_t wanted = size_ + 2 * source_left + kRoomBehind;
+  if (buffer_.size() < wanted) buffer_.resize(wanted + wanted / 2);
+}
+
+void SimpleText::start(size_t size) {
+  size_ = 0;
+  source_size_ = size;
+  make_room(size);
+  pieces_.clear();
+  hashes_.clear();
+  pieces_.reserve(size / 4 + 16);
+  hashes_.reserve(size / 4 + 16);
 }
 
 void SimpleText::make(std::string_view text) {
-  static const FindByteBits find = find_byte_bits();
-  input_.reserve(text.size() + kRoomBehind);
-  input_.assign(text);
-  input_.append(kRoomBehind, '\0');
-  not_letters_.resize(text.size() / 64 + 2);
-  for (size_t w = 0; w <= text.size() / 64; ++w)
-    not_letters_[w] = ~find(input_.data() + 64 * w).letters;
-  not_letters_.back() = ~uint64_t{0};
-  const size_t room = 2 * text.size() + 4 * kRoomBehind;
-  if (buffer_.size() < room) buffer_.resize(room);
-  size_ = 0;
-  pieces_.clear();
-  hashes_.clear();
-  pieces_.reserve(text.size() / 4 + 16);
-  hashes_.reserve(text.size() / 4 + 16);
-  const char *const start = input_.data(), *const end = start + text.size();
-  size_t begin = 0;
-  const char* chunk = start;
+  whole_.split(text);
+  make(whole_);
+}
+
+inline void SimpleText::add_letters(const SplitText& split, const Word& word) {
+  const auto begin = static_cast<uint32_t>(size_);
+  const uint64_t hash = copy_letters(split.text().data() + word.begin, word.size);
+  // As it stood it was asked for when the text was cut.
+  if (hash != word.hash && specials_.find_cut(hash)) [[unlikely]] {
+    cut_chunk(begin, word.begin, word.begin + word.size);
+    return;
+  }
+  pieces_.push_back({begin, begin + word.size, word.begin, word.begin + word.size});
+  hashes_.push_back(hash);
+  buffer_[size_++] = ' ';
+}
+
+void SimpleText::make(const SplitText& split) {
+  start(split.text().size());
+  const std::vector<Word>& words = split.words();
+  for (size_t i = 0; i < words.size();) {
+    const Word& word = words[i];
+    if (word.bits & kAlone) add_letters(split, word);
+    if (word.bits & (kAlone | kBetween)) {
+      ++i;
+      continue;
+    }
+    const uint32_t end = split.next_space(word.begin);
+    add_range(split, word.begin, end);
+    while (i < words.size() && words[i].begin < end) ++i;
+  }
+  if (size_ > 0) --size_;  // the blank behind the last word
+}
+
+void SimpleText::add_range(const SplitText& split, uint32_t from, uint32_t to) {
+  const char *const start = split.text().data(), *const end = start + to;
+  size_t begin = size_;
+  const char* chunk = start + from;
   bool plain = true;
   const auto finish = [&](const char* here) {
     finish_chunk(begin, plain, static_cast<uint32_t>(chunk - start),
@@ -169,10 +200,13 @@ void SimpleText::make(std::string_view text) {
     begin = size_;
     plain = true;
   };
-  for (const char* p = start; p < end;) {
+  for (const char* p = chunk; p < end;) {
     const char to = entry(*p);
     if (to > kWide) {
-      p = copy_letters(p);
+      const auto at = static_cast<uint32_t>(p - start);
+      const size_t count = split.next_no_letter(at) - at;
+      copy_letters(p, count);
+      p += count;
       continue;
     }
     if (to == kSeparator) {
@@ -180,7 +214,6 @@ void SimpleText::make(std::string_view text) {
       chunk = ++p;
       continue;
     }
-    if (size_ + 2 * kRoomBehind > buffer_.size()) buffer_.resize(2 * buffer_.size());
     if (to == kDigit) {
       plain = plain && size_ == begin;
       buffer_[size_++] = '0';
@@ -194,13 +227,14 @@ void SimpleText::make(std::string_view text) {
       buffer_[size_++] = '0';
       p = pass_number(here, end);
       plain = false;
-    } else if (!add_wide(c, plain)) {
+    } else if (add_wide(c, plain)) {
+      make_room(source_size_ - static_cast<size_t>(p - start));
+    } else {
       if (size_ > begin) finish(here);
       chunk = p;
     }
   }
   if (size_ > begin) finish(end);
-  if (size_ > 0) --size_;  // the blank behind the last word
 }
 
 }  // namespace lathe

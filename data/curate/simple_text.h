@@ -17,6 +17,8 @@ class SimpleText {
  public:
   // The text must be valid UTF-8.
   void make(std::string_view text);
+  // Of a text that is cut already, which is most of the work.
+  void make(const SplitText& split);
 
   std::string_view text() const { return {buffer_.data(), size_}; }  // words with one blank between
   size_t num_words() const { return pieces_.size(); }
@@ -34,19 +36,23 @@ class SimpleText {
   struct Piece {
     uint32_t begin, end, source_begin, source_end;
   };
+  void start(size_t size);
+  void make_room(size_t source_left);
+  void add_letters(const SplitText& split, const Word& word);
+  void add_range(const SplitText& split, uint32_t from, uint32_t to);
   void finish_chunk(size_t begin, bool plain, uint32_t source_begin, uint32_t source_end);
   void cut_chunk(size_t begin, uint32_t source_begin, uint32_t source_end);
-  const char* copy_letters(const char* from);
+  uint64_t copy_letters(const char* from, size_t count);  // their hash
+  bool is_cut(uint64_t hash) const;
   bool add_wide(uint32_t code_point, bool& plain);
 
   std::string buffer_;
   size_t size_ = 0;
   std::vector<Piece> pieces_;
   std::vector<uint64_t> hashes_;
-  std::string input_;                  // with room behind it for whole loads
-  std::vector<uint64_t> not_letters_;  // a bit a byte of it, ones behind the end
+  size_t source_size_ = 0;
   const SpecialWords& specials_ = special_words();
-  SplitText cutter_;
+  SplitText whole_, cutter_;
   std::string chunk_;
 };
 

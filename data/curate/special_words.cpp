@@ -1,9 +1,11 @@
 #include "data/curate/special_words.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <string>
 #include <string_view>
 
+#include "data/curate/characters.h"
 #include "data/curate/hash_word.h"
 
 namespace lathe {
@@ -111,7 +113,7 @@ void collect_contractions(Collector& c) {
 
 }  // namespace
 
-SpecialWords::SpecialWords() : table_(kMask + 1), bits_(kBits) {
+SpecialWords::SpecialWords() : table_(kMask + 1), bits_(1024), cut_bits_(256) {
   Collector collector;
   collect_contractions(collector);
   for (int hour = 1; hour <= 12; ++hour) {
@@ -128,7 +130,10 @@ SpecialWords::SpecialWords() : table_(kMask + 1), bits_(kBits) {
     size_t at = hash & kMask;
     while (table_[at].hash != 0) at = (at + 1) & kMask;
     table_[at] = {hash, cuts};
-    bits_[hash >> 6 & (kBits - 1)] |= uint64_t{1} << (hash & 63);
+    add(bits_, hash);
+    const bool letters = std::all_of(text.begin(), text.begin() + static_cast<ptrdiff_t>(size),
+                                     [](char c) { return byte_bits(c) & kLetterBit; });
+    if (letters && cuts[0] != 0) add(cut_bits_, hash);
   }
 }
 

@@ -20,17 +20,36 @@ class SpecialWords {
 
   // Nothing for a word that the rules decide.
   const SpecialWord* find(uint64_t hash) const {
-    if (!(bits_[hash >> 6 & (kBits - 1)] >> (hash & 63) & 1)) return nullptr;
+    return has(bits_, hash) ? look_up(hash) : nullptr;
+  }
+  // Of a word of ASCII letters: nothing where it stays whole, which few do not.
+  const SpecialWord* find_cut(uint64_t hash) const {
+    return has(cut_bits_, hash) ? look_up_cut(hash) : nullptr;
+  }
+
+ private:
+  static constexpr size_t kMask = 4095;
+
+  static bool has(const std::vector<uint64_t>& bits, uint64_t hash) {
+    return bits[hash >> 6 & (bits.size() - 1)] >> (hash & 63) & 1;
+  }
+  static void add(std::vector<uint64_t>& bits, uint64_t hash) {
+    bits[hash >> 6 & (bits.size() - 1)] |= uint64_t{1} << (hash & 63);
+  }
+  const SpecialWord* look_up_cut(uint64_t hash) const {
+    const SpecialWord* found = look_up(hash);
+    return found && found->cuts[0] != 0 ? found : nullptr;
+  }
+  const SpecialWord* look_up(uint64_t hash) const {
     for (size_t at = hash & kMask;; at = (at + 1) & kMask) {
       if (table_[at].hash == hash) return &table_[at];
       if (table_[at].hash == 0) return nullptr;
     }
   }
 
- private:
-  static constexpr size_t kMask = 4095, kBits = 1024;
   std::vector<SpecialWord> table_;
-  std::vector<uint64_t> bits_;  // says no to nearly all, and fits the nearest cache
+  // A bit of a word's hash: they say no to nearly all, and fit the nearest cache.
+  std::vector<uint64_t> bits_, cut_bits_;
 };
 
 const SpecialWords& special_words();  // one for all, read only

@@ -1,7 +1,6 @@
 #include "data/curate/split_text.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "data/curate/affixes.h"
@@ -15,12 +14,15 @@ namespace {
 
 constexpr size_t kRoomBehind = 128;
 
-// The first bit that is set at or behind `from`; there is one.
-uint32_t next_bit(const std::vector<uint64_t>& bits, uint32_t from) {
-  size_t word = from / 64;
-  uint64_t left = bits[word] & (~uint64_t{0} << (from % 64));
-  while (left == 0) left = bits[++word];
-  return static_cast<uint32_t>(word * 64 + static_cast<size_t>(std::countr_zero(left)));
+// Of a word, by what all and what any of its characters are.
+uint32_t bits_of(uint8_t all, uint8_t any, uint32_t chars) {
+  uint32_t bits = 0;
+  if (any & kLetterBit) bits |= kHasLetter;
+  if (all & kSymbolBit) bits |= kAllSymbols;
+  if (all & kMarkBit) bits |= kAllMarks;
+  if (chars == 1 && (all & kTerminalBit)) bits |= kSentenceEnd;
+  if (!(any & (kLetterBit | kDigitBit | kHighBit))) bits |= kBetween;
+  return bits;
 }
 
 }  // namespace
@@ -50,20 +52,17 @@ void SplitText::split(std::string_view text) {
 // Four tables, so that equal bytes in a row do not wait for each other.
 void SplitText::count_bytes() {
   std::array<std::array<uint32_t, 256>, 4> tables{};
-  const auto* text = reinterpret_cast<const unsigned char*>(buffer_.data());
   size_t i = 0;
-  for (; i + 4 <= size_; i += 4) {
-    ++tables[0][text[i]];
-    ++tables[1][text[i + 1]];
-    ++tables[2][text[i + 2]];
-    ++tables[3][text[i + 3]];
+  for (; i + 8 <= size_; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, buffer_.data() + i, 8);
+    for (size_t k = 0; k < 8; ++k) ++tables[k % 4][eight >> (8 * k) & 255];
   }
-  for (; i < size_; ++i) ++tables[0][text[i]];
-  chars_ = static_cast<int64_t>(size_);
-  for (size_t b = 0; b < 256; ++b) {
+  for (; i < size_; ++i) ++tables[0][static_cast<unsigned char>(buffer_[i])];
+  for (size_t b = 0; b < 256; ++b)
     bytes_[b] = tables[0][b] + tables[1][b] + tables[2][b] + tables[3][b];
-    if ((b & 0xC0) == 0x80) chars_ -= bytes_[b];
-  }
+  chars_ = static_cast<int64_t>(size_);
+  for (size_t b = 0x80; b < 0xC0; ++b) chars_ -= bytes_[b];
 }
 
 void SplitText::find_bits() {
@@ -82,19 +81,51 @@ void SplitText::find_bits() {
   spaces_[count] = not_spaces_[count] = not_letters_[count] = ~uint64_t{0};
 }
 
+inline void SplitText::add_plain_word(uint32_t begin, uint32_t end) {
+  const uint32_t size = end - begin;
+  const uint64_t hash = hash_word(buffer_.data() + begin, size);
+  if (specials_.find_cut(hash)) {
+    add_special(begin, end);
+    return;
+  }
+  words_.push_back({begin, size, size, kHasLetter | kAlone, hash});
+}
+
+void SplitText::add_word(uint32_t begin, uint32_t end) {
+  const char* text = buffer_.data();
+  if (end - begin == 1) {  // ASCII
+    words_.push_back({begin, 1, 1, bits_of(byte_bits(text[begin]), byte_bits(text[begin]), 1),
+                      hash_word(text + begin, 1)});
+    return;
+  }
+  Word word{begin, end - begin, 0, 0, hash_word(text + begin, end - begin)};
+  uint8_t all = 0xFF, any = 0;
+  for (const char *p = text + begin, *last = text + end; p < last;) {
+    const uint8_t bits = character_bits_of(next_code_point(p));
+    all &= bits;
+    any |= bits;
+    ++word.chars;
+  }
+  word.bits = bits_of(all, any, word.chars);
+  words_.push_back(word);
+}
+
 void SplitText::split_words() {
   find_bits();
   words_.reserve(size_ / 4 + 16);
   const auto size = static_cast<uint32_t>(size_);
   for (uint32_t begin = next_bit(not_spaces_, 0); begin < size;) {
-    const uint32_t end = next_bit(spaces_, begin);
-    const uint32_t letters_end = next_bit(not_letters_, begin);
-    if (letters_end == end) {
+    uint32_t end = next_bit(not_letters_, begin);
+    if (is_space(end)) {
       add_plain_word(begin, end);
-    } else if (letters_end + 1 != end || !add_marked_word(begin, end)) {
+    } else if (is_space(end + 1) && add_marked_word(begin, end + 1)) {
+      ++end;
+    } else {
+      end = next_bit(spaces_, end);
       add_chunk(begin, end);
     }
-    begin = next_bit(not_spaces_, end);
+    // One blank is nearly always all there is.
+    begin = is_space(end + 1) ? next_bit(not_spaces_, end) : end + 1;
   }
 }
 
@@ -203,35 +234,6 @@ void SplitText::cut_inside(uint32_t begin, uint32_t end) {
     start = at + static_cast<uint32_t>(infix.size);
   }
   if (begin + start < end) add_word(begin + start, end);
-}
-
-void SplitText::add_plain_word(uint32_t begin, uint32_t end) {
-  const uint32_t size = end - begin;
-  const uint64_t hash = hash_word(buffer_.data() + begin, size);
-  if (const SpecialWord* special = specials_.find(hash)) {
-    if (special->cuts[0] != 0) {
-      add_special(begin, end);
-      return;
-    }
-  }
-  words_.push_back({begin, size, size, kHasLetter, hash});
-}
-
-void SplitText::add_word(uint32_t begin, uint32_t end) {
-  const char* text = buffer_.data();
-  Word word{begin, end - begin, 0, 0, hash_word(text + begin, end - begin)};
-  uint8_t all = 0xFF, any = 0;
-  for (const char *p = text + begin, *last = text + end; p < last;) {
-    const uint8_t bits = character_bits_of(next_code_point(p));
-    all &= bits;
-    any |= bits;
-    ++word.chars;
-  }
-  if (any & kLetterBit) word.bits |= kHasLetter;
-  if (all & kSymbolBit) word.bits |= kAllSymbols;
-  if (all & kMarkBit) word.bits |= kAllMarks;
-  if (word.chars == 1 && (all & kTerminalBit)) word.bits |= kSentenceEnd;
-  words_.push_back(word);
 }
 
 void SplitText::add_line(size_t begin, size_t end) {

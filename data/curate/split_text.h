@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -23,7 +24,9 @@ enum WordBit : uint32_t {
   kHasLetter = 1,    // of any script
   kAllSymbols = 2,   // nothing but punctuation and controls
   kSentenceEnd = 4,  // a single character that ends sentences
-  kAllMarks = 8      // nothing but characters of category P
+  kAllMarks = 8,     // nothing but characters of category P
+  kAlone = 16,       // ASCII letters; what stands before and behind is ASCII, no letter, no digit
+  kBetween = 32      // ASCII without a letter or digit
 };
 
 struct TextLine {
@@ -52,10 +55,23 @@ class SplitText {
   const std::vector<Word>& words() const { return words_; }
   const std::vector<TextLine>& lines() const { return lines_; }  // as Python's splitlines() cuts
   uint32_t count(char byte) const { return bytes_[static_cast<unsigned char>(byte)]; }
+  // The first byte at or behind `at` that is white space (ASCII's six), or no ASCII letter.
+  uint32_t next_space(uint32_t at) const { return next_bit(spaces_, at); }
+  uint32_t next_no_letter(uint32_t at) const { return next_bit(not_letters_, at); }
   // Code points of a piece of the text.
   int64_t chars_of(std::string_view piece) const;
 
  private:
+  // The first bit that is set at or behind `from`; there is one.
+  static uint32_t next_bit(const std::vector<uint64_t>& bits, uint32_t from) {
+    size_t word = from / 64;
+    uint64_t left = bits[word] & (~uint64_t{0} << (from % 64));
+    while (left == 0) left = bits[++word];
+    return static_cast<uint32_t>(word * 64 + static_cast<size_t>(std::countr_zero(left)));
+  }
+
+  // Also behind the end.
+  bool is_space(uint32_t at) const { return spaces_[at / 64] >> (at % 64) & 1; }
   void count_bytes();
   void split_words();
   void split_lines();

@@ -157,7 +157,7 @@ std::string RecordWriter::changed(const RawBlock& raw, const SignalBlock& block,
     if (rewrite) {
       Findings unused;
       measurer.split.split(read.text);
-      measurer.simple.make(read.text);
+      measurer.simple.make(measurer.split);
       const Measured measured = measurer.measured(read, unused);
       read.text = options_.rewrite == TextRewrite::kC4 ? c4_text(measured) : dclm_text(measured);
     }

@@ -68,10 +68,10 @@ int main(int argc, char** argv) {
   };
   const auto cut = [&](const Document& d) {
     m.split.split(d.text);
-    m.simple.make(d.text);
+    m.simple.make(m.split);
   };
   stage("words and lines", 0, {}, [&](const Document& d) { m.split.split(d.text); });
-  stage("simple text", 0, {}, [&](const Document& d) { m.simple.make(d.text); });
+  stage("simple text", 0, cut, [&](const Document&) { m.simple.make(m.split); });
   for (const Filter& filter : filter_table()) {
     stage(filter.name, 0, cut,
           [&](const Document& d) { filter.measure(m.measured(d, findings), signals.data()); });

@@ -104,6 +104,18 @@ TEST(SimpleText, DropsWhatMakesNoDifference) {
   EXPECT_EQ(text.text(), "");
 }
 
+// Hangul becomes three times as many bytes; what follows needs its room all the same.
+TEST(SimpleText, TakesCharactersApart) {
+  const std::string word = "abcdefghijklmnopqrstuvwxyz";
+  std::string document, expected;
+  for (int i = 0; i < 3000; ++i) document += "\uAC01", expected += "\u1100\u1161\u11A8";
+  for (int i = 0; i < 500; ++i) document += ' ' + word, expected += ' ' + word;
+  SimpleText text;
+  text.make(document);
+  EXPECT_EQ(text.text(), expected);
+  EXPECT_EQ(text.num_words(), 501u);
+}
+
 std::vector<EvaluationItem> items(std::mt19937_64& random, int count) {
   std::vector<EvaluationItem> all;
   for (int i = 0; i < count; ++i)
