@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 #include "parallel/local_group.h"
 #include "trainer/optimizer.h"
@@ -332,6 +333,19 @@ TEST(Blockwise, EveryNumberBecomesTheNearestOne) {
       EXPECT_NEAR(std::abs(table[code.nearest(x)] - x), best, 1e-7) << x;  // ties
     }
     for (int i = 0; i < 256; ++i) EXPECT_EQ(code.nearest(table[i]), i);
+    // On and beside every border, and on whatever else; the lower one of two that are as near.
+    std::mt19937 random(1);
+    for (int i = 0; i < 200000; ++i) {
+      float x = std::ldexp(std::uniform_real_distribution<float>(-1, 1)(random), -(i % 33));
+      if (i < 3 * 255) {
+        const auto k = static_cast<size_t>(i / 3);
+        x = (table[k] + table[k + 1]) / 2;
+        if (i % 3 > 0) x = std::nextafter(x, i % 3 == 1 ? -2.0f : 2.0f);
+      }
+      int expected = 0;
+      while (expected < 255 && x > (table[expected] + table[expected + 1]) / 2) ++expected;
+      ASSERT_EQ(code.nearest(x), expected) << x;
+    }
   }
 }
 
