@@ -80,14 +80,15 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
                                bool with_mean) {
     const bool rows = use_rows(hidden_NH, options.path);
     const int64_t num_rows = hidden_NH.size(0);
+    const int64_t chunk_rows = even_chunk_rows(num_rows, options.chunk_rows);
     const auto wide = hidden_NH.options().dtype(accumulate_type(hidden_NH.scalar_type()));
     at::Tensor picked_N = at::empty({num_rows}, wide), lse_N = at::empty({num_rows}, wide);
     at::Tensor mean_N = with_mean ? at::empty({num_rows}, wide) : at::Tensor();
     variable_list saved{hidden_NH, targets_N, lse_N};
     int64_t kept_bytes = 0;
     const at::Tensor operand = product_operand(weight->value);
-    for (int64_t begin = 0; begin < num_rows; begin += options.chunk_rows) {
-      const int64_t end = std::min(num_rows, begin + options.chunk_rows);
+    for (int64_t begin = 0; begin < num_rows; begin += chunk_rows) {
+      const int64_t end = std::min(num_rows, begin + chunk_rows);
       at::Tensor logits_CV = product(hidden_NH.slice(0, begin, end), operand);
       cap_logits(logits_CV, options.softcap, options.path);
       at::Tensor picked = picked_N.slice(0, begin, end), lse = lse_N.slice(0, begin, end);
@@ -102,7 +103,7 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
     ctx->save_for_backward(saved);
     ctx->saved_data["weight"] = reinterpret_cast<int64_t>(weight);
     ctx->saved_data["rows"] = rows;
-    ctx->saved_data["chunk_rows"] = options.chunk_rows;
+    ctx->saved_data["chunk_rows"] = chunk_rows;
     ctx->saved_data["softcap"] = options.softcap;
     ctx->saved_data["hidden"] = hidden_NH.requires_grad();
     ctx->set_materialize_grads(false);

@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
+
 #include "parallel/layers.h"
 #include "parallel/parameter.h"
 #include "trainer/kernels/dispatch.h"
@@ -21,6 +23,13 @@ struct HeadOptions {
   // hidden states' gradient is its summand.
   TensorParallel tp = {};
 };
+
+// Of num_rows in chunks of at most chunk_rows that are nearly equal: a chunk of a few rows would
+// cost the weight's gradient as much as a full one.
+inline int64_t even_chunk_rows(int64_t num_rows, int64_t chunk_rows) {
+  const int64_t chunks = std::max<int64_t>(1, (num_rows + chunk_rows - 1) / chunk_rows);
+  return std::max<int64_t>(1, (num_rows + chunks - 1) / chunks);
+}
 
 // logits -> softcap * tanh(logits / softcap), in place.
 void cap_logits(at::Tensor& logits, double softcap, Path path = Path::kBest);

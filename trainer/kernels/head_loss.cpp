@@ -40,13 +40,14 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
                             Parameter* weight, const LogitLoss& loss, HeadOptions options,
                             bool with_gradient) {
     const int64_t num_rows = hidden_NH.size(0);
+    const int64_t chunk_rows = even_chunk_rows(num_rows, options.chunk_rows);
     const at::Tensor operand = product_operand(weight->value);
     std::vector<at::Tensor> losses{
         at::empty({0}, hidden_NH.options().dtype(accumulate_type(hidden_NH.scalar_type())))};
     variable_list saved{hidden_NH};
     int64_t kept_bytes = 0;
-    for (int64_t begin = 0; begin < num_rows; begin += options.chunk_rows) {
-      const int64_t end = std::min(num_rows, begin + options.chunk_rows);
+    for (int64_t begin = 0; begin < num_rows; begin += chunk_rows) {
+      const int64_t end = std::min(num_rows, begin + chunk_rows);
       at::Tensor logits_CV = product(hidden_NH.slice(0, begin, end), operand);
       cap_logits(logits_CV, options.softcap, options.path);
       kept_bytes += static_cast<int64_t>(logits_CV.nbytes());
@@ -59,7 +60,7 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
     }
     ctx->save_for_backward(saved);
     ctx->saved_data["weight"] = reinterpret_cast<int64_t>(weight);
-    ctx->saved_data["chunk_rows"] = options.chunk_rows;
+    ctx->saved_data["chunk_rows"] = chunk_rows;
     ctx->saved_data["softcap"] = options.softcap;
     ctx->saved_data["plain"] = options.path == Path::kPlain;
     ctx->saved_data["hidden"] = hidden_NH.requires_grad();
@@ -111,7 +112,7 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
 }  // namespace
 
 int64_t loss_chunk_rows(int64_t vocabulary) {
-  return std::clamp<int64_t>((int64_t{1} << 25) / std::max<int64_t>(1, vocabulary), 64, 512);
+  return std::clamp<int64_t>((int64_t{1} << 24) / std::max<int64_t>(1, vocabulary), 128, 256);
 }
 
 at::Tensor head_losses(const at::Tensor& hidden_NH, Parameter& weight_VH, const LogitLoss& loss,

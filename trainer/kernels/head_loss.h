@@ -12,7 +12,7 @@ namespace lathe {
 at::Tensor head_losses(const at::Tensor& hidden_NH, Parameter& weight_VH, const LogitLoss& loss,
                        const HeadOptions& options = {});
 
-// Rows of a chunk for a vocabulary of this size: some 128 MiB of float32.
+// Rows of a chunk for a vocabulary of this size, 128 to 256: 64 MiB of float32 and more.
 int64_t loss_chunk_rows(int64_t vocabulary);
 
 }  // namespace lathe

@@ -43,6 +43,9 @@ bool add_outer_by_mkl(at::Tensor& grad_OI, const at::Tensor& dy_TO, const at::Te
   return true;
 }
 
+// Rows of a weight's gradient that are made at once.
+constexpr int64_t kOuterRows = 512;
+
 // More tokens than this are better off in a matrix product.
 constexpr int64_t kThin = 8;
 
@@ -99,10 +102,14 @@ void add_outer(at::Tensor& grad_OI, const at::Tensor& dy_TO, const at::Tensor& x
   const at::Tensor dy = product_operand(dy_TO), x = product_operand(x_TI);
   if (dy.scalar_type() == grad_OI.scalar_type()) {
     grad_OI.addmm_(dy.t(), x);
-  } else {
-    // mm sums in float32 inside and rounds once; micro-batches are then summed without rounding to
-    // 16 bits.
-    grad_OI.add_(at::mm(dy.t(), x));
+    return;
+  }
+  // mm sums in float32 inside and rounds once; micro-batches are then summed without rounding to 16
+  // bits. A few rows at a time of a large weight: what mm returns is added while it is in the cache.
+  const int64_t outputs = grad_OI.size(0), step = outputs < 4 * kOuterRows ? outputs : kOuterRows;
+  for (int64_t begin = 0; begin < outputs; begin += step) {
+    const int64_t end = std::min(outputs, begin + step);
+    grad_OI.slice(0, begin, end).add_(at::mm(dy.slice(1, begin, end).t(), x));
   }
 }
 
