@@ -115,11 +115,12 @@ TEST_F(Curate, KeptAndDroppedAreWhatWasReadEachWithItsReason) {
       EXPECT_EQ(line["threshold"], 50);
     }
     // The longer of the near duplicates survives, the first of the exact ones.
-    if (line["rule"] == "near_duplicate") EXPECT_EQ(line["curated"]["number"], 9);
-    if (line["rule"] == "near_duplicate") EXPECT_EQ(line["duplicate_of"], 51);
-    if (line["rule"] == "exact_duplicate") EXPECT_EQ(line["duplicate_of"], 7);
-    if (line["rule"] == "bad_record")
+    if (line["rule"] == "near_duplicate") { EXPECT_EQ(line["curated"]["number"], 9); }
+    if (line["rule"] == "near_duplicate") { EXPECT_EQ(line["duplicate_of"], 51); }
+    if (line["rule"] == "exact_duplicate") { EXPECT_EQ(line["duplicate_of"], 7); }
+    if (line["rule"] == "bad_record") {
       EXPECT_NE(line["message"].get<std::string>().find("a.jsonl:"), std::string::npos);
+    }
   }
 }
 

@@ -272,7 +272,7 @@ TEST_F(Shapes, RealFilesLoad) {
     int64_t records = 0;
     for (auto record = file.next(); record; record = file.next(), ++records) {
       const auto& talk = std::get<ChatRecord>(record->content).conversation.messages;
-      if (records == 0) EXPECT_EQ(std::ssize(talk), expected.roles_of_first) << expected.name;
+      if (records == 0) { EXPECT_EQ(std::ssize(talk), expected.roles_of_first) << expected.name; }
       for (const Message& message : talk)
         num_calls += message.extra_json.find("tool_calls") != std::string::npos;
     }

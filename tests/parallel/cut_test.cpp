@@ -39,7 +39,7 @@ TEST(Cut, ThePartsAreTheWhole) {
         const at::Tensor whole = counting(shapes[i]) - 3;
         const at::Tensor part = part_of(whole, cuts[i]).contiguous();
         EXPECT_EQ(cuts[i].whole_shape(part.sizes()), shapes[i]);
-        if (group.size() > 1) EXPECT_EQ(part.sizes().vec(), cuts[i].part_shape());
+        if (group.size() > 1) { EXPECT_EQ(part.sizes().vec(), cuts[i].part_shape()); }
         EXPECT_TRUE(whole_of(part, cuts[i], group).equal(whole)) << i;
         // Element by element.
         for (const CutPiece& piece : pieces_of(cuts[i], 2, part.numel() - 3)) {

@@ -176,7 +176,7 @@ TEST_P(ShardingContract, WhatAUnitDoesNotUseIsNotThere) {
         const at::Tensor& value = weights.parameters[i].value;
         if (value.numel() == 0) continue;
         EXPECT_EQ(value.storage().nbytes() > 0, units[i] == unit) << unit << ", weight " << i;
-        if (units[i] == unit) EXPECT_TRUE(value.equal(before[i])) << i;
+        if (units[i] == unit) { EXPECT_TRUE(value.equal(before[i])) << i; }
       }
       sharding->end_forward(unit);
     }

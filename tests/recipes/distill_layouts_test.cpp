@@ -155,7 +155,7 @@ TEST(DistillLayouts, OfCapture) {
     const auto found = shards_in(cut.output_dir);
     ASSERT_EQ(found.size(), files.size());
     for (const auto& [name, bytes] : files) {
-      if (tp == 1) EXPECT_EQ(found.at(name), bytes) << name;
+      if (tp == 1) { EXPECT_EQ(found.at(name), bytes) << name; }
       const auto [ids, logp] = rows_of(config.output_dir + "/" + name);
       const auto [cut_ids, cut_logp] = rows_of(cut.output_dir + "/" + name);
       EXPECT_EQ(cut_ids, ids);
