@@ -47,6 +47,18 @@ TEST(Head, KeptLogitsGiveTheSameBits) {
   EXPECT_TRUE(same_bits(kept.dweight, remade.dweight));
 }
 
+TEST(Head, CutsChunksEvenly) {
+  EXPECT_EQ(even_chunk_rows(0, 512), 1);
+  EXPECT_EQ(even_chunk_rows(512, 512), 512);
+  EXPECT_EQ(even_chunk_rows(513, 512), 257);
+  EXPECT_EQ(even_chunk_rows(1030, 512), 344);
+  for (int64_t rows = 1; rows < 40; ++rows) {
+    const int64_t each = even_chunk_rows(rows, 8), chunks = (rows + each - 1) / each;
+    EXPECT_LE(each, 8);
+    EXPECT_EQ(chunks, (rows + 7) / 8);
+  }
+}
+
 TEST(Head, TakesNoRows) {
   const Result got = run(at::kFloat, {}, 0);
   EXPECT_EQ(got.log_probs.numel(), 0);

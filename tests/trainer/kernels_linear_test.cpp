@@ -45,6 +45,18 @@ TEST(Linear, SeveralOfOneInputSumTheInputsGradient) {
   EXPECT_LT(difference(x.grad(), expected), 1e-12);
 }
 
+// A gradient of many rows is made a few rows at a time; the last are fewer.
+TEST(Linear, AddsTheGradientOfALargeWeight) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    Parameter w = random_parameter("w", {2100, 6}, type, 1);
+    const at::Tensor x = random_tensor({9, 6}, type, 2), dy = random_tensor({9, 2100}, type, 3);
+    w.grad.fill_(1);
+    linear(x, {&w}).backward(dy);
+    const at::Tensor expected = at::mm(dy.to(at::kDouble).t(), x.to(at::kDouble));
+    EXPECT_LT(difference(w.grad - 1, expected), tolerance(type));
+  }
+}
+
 TEST(Linear, GivesTheSameBitsWithOneAndTwoThreads) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     std::vector<std::vector<at::Tensor>> runs;
