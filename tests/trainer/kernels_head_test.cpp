@@ -47,6 +47,20 @@ TEST(Head, KeptLogitsGiveTheSameBits) {
   EXPECT_TRUE(same_bits(kept.dweight, remade.dweight));
 }
 
+TEST(Head, GivesTheSameWhenTheGraphIsRunAgain) {
+  Parameter w = random_parameter("w", {101, 12}, at::kFloat, 1);
+  at::Tensor hidden = random_tensor({29, 12}, at::kFloat, 2).set_requires_grad(true);
+  const at::Tensor targets = (at::arange(29) * 7).remainder(101);
+  const at::Tensor y = head_log_probs(hidden, w, targets, {.chunk_rows = 8}).sum();
+  y.backward({}, /*retain_graph=*/true);
+  const at::Tensor once = w.grad.clone(), dhidden = hidden.grad().clone();
+  w.grad.zero_();
+  hidden.mutable_grad().zero_();
+  y.backward();
+  EXPECT_TRUE(same_bits(w.grad, once));
+  EXPECT_TRUE(same_bits(hidden.grad(), dhidden));
+}
+
 TEST(Head, CutsChunksEvenly) {
   EXPECT_EQ(even_chunk_rows(0, 512), 1);
   EXPECT_EQ(even_chunk_rows(512, 512), 512);

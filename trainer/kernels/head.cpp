@@ -84,7 +84,7 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
     const auto wide = hidden_NH.options().dtype(accumulate_type(hidden_NH.scalar_type()));
     at::Tensor picked_N = at::empty({num_rows}, wide), lse_N = at::empty({num_rows}, wide);
     at::Tensor mean_N = with_mean ? at::empty({num_rows}, wide) : at::Tensor();
-    variable_list saved{hidden_NH, targets_N, lse_N};
+    std::vector<at::Tensor> kept;
     int64_t kept_bytes = 0;
     const at::Tensor operand = product_operand(weight->value);
     for (int64_t begin = 0; begin < num_rows; begin += chunk_rows) {
@@ -96,11 +96,12 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
       if (with_mean)
         mean_N.slice(0, begin, end).copy_(logits_CV.mean(1, false, mean_N.scalar_type()));
       kept_bytes += static_cast<int64_t>(logits_CV.nbytes());
-      if (kept_bytes <= options.keep_bytes) saved.push_back(logits_CV);
+      if (kept_bytes <= options.keep_bytes) kept.push_back(logits_CV);
     }
     options.tp.join_softmax(picked_N, lse_N);
     if (with_mean) options.tp.join_mean(mean_N, weight->value.size(0), vocabulary_of(*weight));
-    ctx->save_for_backward(saved);
+    ctx->save_for_backward({hidden_NH, targets_N, lse_N});
+    ctx->saved_data["kept"] = kept;
     ctx->saved_data["weight"] = reinterpret_cast<int64_t>(weight);
     ctx->saved_data["rows"] = rows;
     ctx->saved_data["chunk_rows"] = chunk_rows;
@@ -126,16 +127,18 @@ struct HeadFunction : torch::autograd::Function<HeadFunction> {
     at::Tensor dhidden_NH = hidden_needs ? at::empty_like(hidden_NH) : at::Tensor();
     at::Tensor scratch_CV;
     const at::Tensor operand = product_operand(weight.value);
-    size_t next_kept = 3;
+    // Written over: should the graph be run again, they are computed again.
+    const std::vector<at::Tensor> kept = ctx->saved_data["kept"].toTensorVector();
+    ctx->saved_data["kept"] = std::vector<at::Tensor>();
+    auto next_kept = kept.begin();
     for (int64_t begin = 0; begin < num_rows; begin += chunk_rows) {
       const int64_t end = std::min(num_rows, begin + chunk_rows);
       const at::Tensor hidden = hidden_NH.slice(0, begin, end);
-      // Kept logits stay as they are: the graph may be run again.
-      const bool kept = next_kept < saved.size();
-      at::Tensor logits = kept ? saved[next_kept++] : product(hidden, operand);
-      if (!kept) cap_logits(logits, softcap, rows ? Path::kBest : Path::kPlain);
+      const bool is_kept = next_kept != kept.end();
+      at::Tensor logits = is_kept ? *next_kept++ : product(hidden, operand);
+      if (!is_kept) cap_logits(logits, softcap, rows ? Path::kBest : Path::kPlain);
       // The slope of the cap is taken from the logits, so they are not overwritten.
-      const bool apart = kept || softcap > 0;
+      const bool apart = softcap > 0;
       if (apart && !scratch_CV.defined()) scratch_CV = at::empty_like(logits);
       at::Tensor dlogits = apart ? scratch_CV.slice(0, 0, end - begin) : logits;
       pick_backward(dlogits, logits, lse_N.slice(0, begin, end), dpicked_N.slice(0, begin, end),
