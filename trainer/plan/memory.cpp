@@ -87,11 +87,13 @@ MemoryEstimate estimate_memory(const PlannedRun& run, const ModelShapes& s, cons
   const auto H = static_cast<double>(s.hidden), V = static_cast<double>(s.vocabulary);
   const HeadOptions head;
   const double chunk = std::min(static_cast<double>(head.chunk_rows), targets) * V * width;
-  const double logits = std::min(targets * V * width, static_cast<double>(head.keep_bytes)) + 2 * chunk;
+  // Gradients are written over kept logits; those that are not kept are made again.
+  const double all = targets * V * width, keep = static_cast<double>(head.keep_bytes);
+  const double logits = all <= keep ? all + chunk : keep + 2 * chunk;
   const double ends = 2 * tokens * H * width;  // the embedding's output, the last norm's
   const double kept = static_cast<double>(s.layers) * layer.kept + ends;
-  // 16-bit products on a CPU: the rounded gradient of the widest matrix, and both operands in the library's own order.
-  const double reordered = narrow && run.on_cpu ? 3 * width * static_cast<double>(s.widest_matrix) : 0;
+  // 16-bit products on a CPU: both operands in the library's own order.
+  const double reordered = narrow && run.on_cpu ? 2 * width * static_cast<double>(s.widest_matrix) : 0;
   const auto whole = [&](const ModelShapes::Unit& unit) {
     return (zero >= 2 ? 4 * static_cast<double>(unit.trained) : 0) +
            (zero == 3 ? width * static_cast<double>(unit.weights) : 0);
