@@ -23,6 +23,11 @@ struct Scoring {
   double softcap = 0;
 };
 
+// Rows of x and y lie their strides apart, those of w `width`.
+struct TileShape {
+  int64_t tokens, outputs, width, x_stride, y_stride;
+};
+
 template <typename T>
 struct RowKernels {
   // sum = x + delta, y = sum * rstd * (offset + weight), with rstd = 1 / sqrt(mean(sum^2) + eps).
