@@ -62,6 +62,10 @@ struct RowKernels {
   // is scratch.
   void (*attend_one)(T* out, float* scores, const T* q, const T* k, const T* v, int64_t keys,
                      int64_t stride, int64_t width, const Scoring& scoring);
+  // The largest number of each `stretch` of x, or NaN where it has one.
+  void (*peaks)(float* most, const T* x, int64_t n, int64_t stretch);
+  // y = e^(x / divisor - shift), to 2 ulp of the power; below e^-87 it is 0.
+  void (*exponentials)(float* y, const T* x, int64_t n, float divisor, float shift);
   // sum[rows] of a * b, rows of width that lie `stride` apart.
   void (*dot_rows)(float* sum, const T* a, const T* b, int64_t rows, int64_t stride, int64_t width);
   // y[t, o] = sum of x[t] * w[o], rows of y lying y_stride apart, those of x and w `width`. For few

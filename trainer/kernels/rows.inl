@@ -336,6 +336,28 @@ inline void load16(Floats& values, const Bf16* p) {
   __builtin_memcpy(&values, &words, sizeof values);
 }
 
+template <typename T>
+void peaks(float* most, const T* x, int64_t n, int64_t stretch) {
+  for (int64_t begin = 0; begin < n; begin += stretch, ++most) {
+    const int64_t end = begin + stretch < n ? begin + stretch : n;
+    float top = load(x + begin);
+    int unordered = 0;
+#pragma omp simd reduction(max : top) reduction(| : unordered)
+    for (int64_t i = begin; i < end; ++i) {
+      const float value = load(x + i);
+      top = value > top ? value : top;
+      unordered |= value != value;
+    }
+    *most = unordered ? __builtin_nanf("") : top;
+  }
+}
+
+template <typename T>
+void exponentials(float* y, const T* x, int64_t n, float divisor, float shift) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] = exp_of(load(x + i) / divisor - shift);
+}
+
 // The sums of kRows outputs and kTokens tokens stay in registers.
 template <int kRows, int kTokens, typename T>
 inline void thin_block(float* y, const float* x, const T* w, int64_t width, int64_t y_stride) {
@@ -393,6 +415,7 @@ constexpr RowKernels<T> all_row_kernels() {
           &softcap<T>, &softcap_backward<T>, &log_softmax_pick<T>,
           &log_softmax_pick_backward<T>,
           &attend_one<T>,
+          &peaks<T>,           &exponentials<T>,
           &dot_rows<T>,
           &thin_product<T>};
 }

@@ -278,6 +278,8 @@ constexpr RowKernels<T> launch_table() {
           .log_softmax_pick = L::pick,
           .log_softmax_pick_backward = L::pick_backward,
           .attend_one = nullptr,
+          .peaks = nullptr,
+          .exponentials = nullptr,
           .dot_rows = nullptr,
           .thin_product = nullptr};
 }
