@@ -140,7 +140,7 @@ at::Tensor product_operand(const at::Tensor& x) {
 }
 
 int64_t max_tile_tokens(const at::Tensor& weight_OI) {
-  constexpr int64_t kTiles = 128;
+  constexpr int64_t kTiles = 256;
   const bool has = float_tiles() != nullptr && weight_OI.is_cpu() && use_rows(weight_OI, Path::kBest);
   if (!has) return 0;
   // Matrix units are faster on more than a few tokens.

@@ -31,11 +31,15 @@ inline __m512 reduce16(const __m512 (&s)[16]) {
   return _mm512_add_ps(_mm512_shuffle_ps(c[0], c[1], 0x88), _mm512_shuffle_ps(c[0], c[1], 0xDD));
 }
 
-// kRows outputs of kTokens tokens over `depth` of the width, written or added to y. kFetch: on the
-// way, what lies `ahead` of the weights is sent for.
-template <typename Step, int kRows, int kTokens, bool kFetch>
+// What lies `ahead` of the weights is sent for on the way, from `begin` to `end` of the depth.
+struct Fetch {
+  int64_t begin, end, ahead;
+};
+
+// kRows outputs of kTokens tokens over `depth` of the width, written or added to y.
+template <typename Step, int kRows, int kTokens>
 inline void tile(float* y, const typename Step::X* x, const typename Step::W* w, int64_t depth,
-                 const TileShape& shape, bool first, int64_t ahead) {
+                 const TileShape& shape, bool first, const Fetch& fetch) {
   // Sum (t, r) is number t * kRows + r.
   constexpr int kSums = kRows * kTokens;
   __m512 sums[kSums];
@@ -55,10 +59,11 @@ inline void tile(float* y, const typename Step::X* x, const typename Step::W* w,
   };
   int64_t i = 0;
   for (; i + Step::kWidth <= depth; i += Step::kWidth) {
-    if constexpr (kFetch) {
+    if (i >= fetch.begin && i < fetch.end) {
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r)
-        _mm_prefetch(reinterpret_cast<const char*>(w + r * shape.width + i + ahead), _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(w + r * shape.width + i + fetch.ahead),
+                     _MM_HINT_T0);
     }
     step([&](const typename Step::X* p) { return Step::load(p + i); },
          [&](const typename Step::W* p) { return Step::load(p + i); });
@@ -99,15 +104,15 @@ template <typename Step, int kRows>
 inline void tiles_of_rows(float* y, const typename Step::X* x, const typename Step::W* w,
                           int64_t depth, const TileShape& shape, bool first, int64_t ahead) {
   int64_t t = 0;
-  const auto next = [&]<int kTokens, bool kFetch>() {
-    tile<Step, kRows, kTokens, kFetch>(y + t * shape.y_stride, x + t * shape.x_stride, w, depth,
-                                       shape, first, ahead);
+  const auto next = [&]<int kTokens>() {
+    const Fetch fetch{depth * t / shape.tokens, depth * (t + kTokens) / shape.tokens, ahead};
+    tile<Step, kRows, kTokens>(y + t * shape.y_stride, x + t * shape.x_stride, w, depth, shape,
+                               first, fetch);
     t += kTokens;
   };
-  if (shape.tokens >= 4) next.template operator()<4, true>();
-  while (t + 4 <= shape.tokens) next.template operator()<4, false>();
-  if (t + 2 <= shape.tokens) next.template operator()<2, true>();
-  if (t < shape.tokens) next.template operator()<1, true>();
+  while (t + 4 <= shape.tokens) next.template operator()<4>();
+  if (t + 2 <= shape.tokens) next.template operator()<2>();
+  if (t < shape.tokens) next.template operator()<1>();
 }
 
 // Sums over the whole width are made of sums over kDepth of it, so that a few rows of weights stay
