@@ -48,23 +48,23 @@ TEST(GenerateBits, AreTheSameForAnyBatchOrderAndNumberOfThreads) {
       std::vector<GenerateResult> alone;
       for (const GenerateRequest& request : requests)
         alone.push_back(generate(*model, {request})[0]);
-      for (const int threads : {1, 2}) {
+      for (const auto& [threads, max_batch] :
+           std::vector<std::pair<int, int64_t>>{{1, 1}, {1, 3}, {1, 64}, {2, 64}}) {
         at::set_num_threads(threads);
-        for (const int64_t max_batch : {1, 3, 5, 64}) {
-          const auto together = generate(*model, requests, {.max_batch = max_batch});
-          for (size_t i = 0; i < requests.size(); ++i, ++compared) {
-            EXPECT_EQ(together[i].ids, alone[i].ids) << family << i << " of " << max_batch;
-            EXPECT_EQ(together[i].logprobs, alone[i].logprobs) << family << i;
-          }
+        const auto together = generate(*model, requests, {.max_batch = max_batch});
+        for (size_t i = 0; i < requests.size(); ++i, ++compared) {
+          EXPECT_EQ(together[i].ids, alone[i].ids) << family << i << " of " << max_batch;
+          EXPECT_EQ(together[i].logprobs, alone[i].logprobs) << family << i;
         }
       }
+      at::set_num_threads(1);
       std::reverse(requests.begin(), requests.end());
       const auto backwards = generate(*model, requests);
       for (size_t i = 0; i < requests.size(); ++i)
         EXPECT_EQ(backwards[i].logprobs, alone[requests.size() - 1 - i].logprobs) << family << i;
     }
   }
-  EXPECT_EQ(compared, 2 * 2 * 2 * 4 * 12);
+  EXPECT_EQ(compared, 2 * 2 * 4 * 12);
 }
 
 }  // namespace

@@ -98,6 +98,20 @@ TEST_F(Sharing, ReadsThePromptOfManySamplesOnce) {
   EXPECT_NE(results[0].ids, results[1].ids);
 }
 
+TEST_F(Sharing, StoppedInTheMidstOfAPromptSaysSoForAllSamples) {
+  const auto model = make_tiny("llama");
+  std::vector<GenerateRequest> requests(2);
+  requests[0] = {.prompt = {1}, .options = {.max_new_tokens = 50}};
+  requests[1] = {.prompt = some_ids(500, 2), .options = {.max_new_tokens = 5}, .samples = 3};
+  std::atomic<bool> stop = false;
+  const auto results = generate(*model, requests,
+                                {.on_token = [&](size_t, int64_t) { stop = true; }, .stop = &stop});
+  ASSERT_EQ(results.size(), 4u);
+  for (const GenerateResult& result : results)
+    EXPECT_EQ(result.finish, GenerateResult::Finish::kCancelled);
+  EXPECT_EQ(model->num_kv_blocks(), 0);
+}
+
 TEST_F(Sharing, OfSeveralBeginningsKeepsThemApart) {
   const auto model = make_tiny("llama");
   std::vector<GenerateRequest> requests;

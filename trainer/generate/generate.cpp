@@ -20,17 +20,18 @@ namespace {
 
 using Finish = GenerateResult::Finish;
 
-// A forward has at most about so many tokens, which bounds its memory; or as many as the products
-// can take without a token's numbers depending on the others.
+// A forward has about so many tokens, which bounds its memory; or half of what the products can
+// take without a token's numbers depending on the others, which leaves the rest to sequences that
+// speak.
 constexpr int64_t kPassTokens = 4096;
 // Prompts get at least so many of them, however many sequences already speak.
 constexpr int64_t kLeastPromptTokens = 32;
-// Kept of what prompts share, besides what sequences hold: 32,768 tokens.
-constexpr int64_t kSharedBlocks = 1024;
+// Kept of what prompts share, besides what sequences hold: 8,192 tokens.
+constexpr int64_t kSharedBlocks = 256;
 
 int64_t pass_tokens(Model& model) {
   const int64_t tiles = max_tile_tokens(model.parameters().front()->value);
-  return tiles >= 64 ? tiles : kPassTokens;
+  return tiles >= 64 ? tiles / 2 : kPassTokens;
 }
 
 // The next token of a sequence, from a row of the logits.
@@ -96,16 +97,22 @@ class Generation {
       step();
     }
     passes.finish([this] { pass_for_others(); });
-    for (Sequence& sequence : running_) finish(sequence, Finish::kCancelled);
-    for (; next_ < requests_.size(); ++next_) {
-      for (int64_t s = 0; s < requests_[next_].samples; ++s) {
-        results_[first_result_[next_] + static_cast<size_t>(s)].finish = Finish::kCancelled;
-      }
+    for (Sequence& sequence : running_) {
+      if (sequence.num_new == 0) cancel(sequence.request);
+      finish(sequence, Finish::kCancelled);
     }
+    for (; next_ < requests_.size(); ++next_) cancel(next_);
     return std::move(results_);
   }
 
  private:
+  // Of which nothing was said.
+  void cancel(size_t request) {
+    for (int64_t s = 0; s < requests_[request].samples; ++s) {
+      results_[first_result_[request] + static_cast<size_t>(s)].finish = Finish::kCancelled;
+    }
+  }
+
   void pass_for_others() {
     KvCache cache = model_.make_cache(1);
     const std::vector<int64_t> any_token{0};

@@ -13,8 +13,8 @@
 // Text out of a model: requests of different lengths together, greedy or sampled. One that finishes
 // makes room for the next that waits. Prompts that begin alike are read once as far as they do,
 // long ones in pieces beside the sequences that already speak. What a request gets depends on its
-// seed alone, not on what else is in the batch: to the bit on a CPU with AVX512, but for the
-// rounding of the model's own arithmetic elsewhere. Beams are elsewhere: beam_search.h.
+// seed alone, not on what else is in the batch: to the bit on a CPU with AVX512, GPT-2's matrices and
+// adapters apart; elsewhere but for the rounding of the model's arithmetic. Beams: beam_search.h.
 namespace lathe {
 
 struct GenerateRequest {

@@ -2,6 +2,8 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+
 #include "trainer/kernels/attention.h"
 #include "trainer/kernels/dispatch.h"
 #include "trainer/kernels/tile_product.h"
@@ -195,13 +197,17 @@ at::Tensor cached_attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD,
   }
   at::Tensor out = at::empty_like(q_TQD);
   if (q_TQD.size(0) == 0) return out;
+  // Where there are no tiles, whole prompts are better off in blocks of queries.
+  const bool in_blocks =
+      float_tiles() == nullptr &&
+      std::ranges::all_of(past, [](const CachedKeys& keys) { return keys.length == 0; });
   const at::Tensor q = q_TQD.contiguous(), k = k_TKD.contiguous(), v = v_TKD.contiguous();
   with_row_type(q.scalar_type(), [&](auto type) {
     CachedRows<decltype(type)> rows(q, k, v, out, cu_seqlens, past, layer, scoring);
     rows.append();
-    rows.attend();
+    if (!in_blocks) rows.attend();
   });
-  return out;
+  return in_blocks ? attention(q, k, v, cu_seqlens, scoring) : out;
 }
 
 }  // namespace lathe
