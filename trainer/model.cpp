@@ -23,14 +23,12 @@ void fill_normal(float* values, int64_t count, double deviation, uint64_t seed, 
 
 KvCache Model::make_cache(int64_t capacity) {
   const ModelConfig& c = config();
-  const at::TensorOptions options = parameters().front()->value.options().requires_grad(false);
-  KvCache cache;
-  cache.capacity = capacity;
-  for (int64_t layer = 0; layer < c.num_hidden_layers; ++layer) {
-    cache.keys.push_back(at::empty({capacity, num_kv_heads(), c.head_dim}, options));
-    cache.values.push_back(at::empty({capacity, num_kv_heads(), c.head_dim}, options));
+  if (!kv_pool_) {
+    const std::vector<int64_t> shape{c.num_hidden_layers, 2, num_kv_heads(), kKvBlock, c.head_dim};
+    kv_pool_ =
+        std::make_unique<KvPool>(shape, parameters().front()->value.options().requires_grad(false));
   }
-  return cache;
+  return {.capacity = capacity, .pool = kv_pool_.get()};
 }
 
 std::unique_ptr<Sharding> shard_model(int zero, Model& model,

@@ -16,6 +16,7 @@
 #include "parallel/parameter.h"
 #include "trainer/kernels/logit_loss.h"
 #include "trainer/kernels/rows.h"
+#include "trainer/kv_cache.h"
 #include "trainer/model_config.h"
 #include "trainer/step_noise.h"
 
@@ -27,13 +28,6 @@
 // Shape letters, here and in trainer/: T tokens of a micro-batch, N chosen positions, H hidden size, V vocabulary,
 // I intermediate size, Q query heads, K key/value heads, D head size, L layers.
 namespace lathe {
-
-// Keys and values of one sequence that is being generated. The model appends to it. Setting length back forgets the end.
-struct KvCache {
-  std::vector<at::Tensor> keys, values;  // per layer [capacity, K, D]
-  int64_t length = 0;                    // tokens held
-  int64_t capacity = 0;
-};
 
 // What of the activations backward computes again instead of keeping it. Results are the same
 // bits; kSelective keeps attention, which costs the most to do again, and repeats the rest of each
@@ -112,8 +106,13 @@ class Model {
   // Key and value heads of each layer, at this rank.
   virtual int64_t num_kv_heads() const = 0;
 
-  // An empty cache of this model's type and device, for up to `capacity` tokens.
+  // An empty cache of this model's type and device, for up to `capacity` tokens. Its blocks are this model's: it goes first.
   virtual KvCache make_cache(int64_t capacity);
+  // Blocks of caches that are in use.
+  int64_t num_kv_blocks() const { return kv_pool_ ? kv_pool_->num_in_use() : 0; }
+
+ private:
+  std::unique_ptr<KvPool> kv_pool_;
 };
 
 // The table of families. Weights are undefined-valued memory until loaded or initialised.

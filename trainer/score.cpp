@@ -6,7 +6,6 @@
 #include <deque>
 #include <stdexcept>
 
-#include "trainer/generate/forward.h"
 #include "trainer/models/rotary_table.h"
 #include "trainer/token_ids.h"
 
@@ -128,7 +127,7 @@ void score_siblings(Model& model, const std::vector<const Siblings*>& row,
   for (size_t s = 0; s < row.size(); ++s) {
     for (const size_t i : row[s]->members) {
       rest.add(requests[i], row[s]->shared);
-      caches_of.push_back(&caches.emplace_back(copy_cache(model, *prefix_caches[s])));
+      caches_of.push_back(&caches.emplace_back(*prefix_caches[s]));
       members.push_back(i);
     }
   }

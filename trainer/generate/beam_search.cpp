@@ -103,16 +103,12 @@ class BeamSearch {
 
   void go_on(const std::vector<Extension>& best, int64_t length) {
     std::vector<Running> next;
-    std::vector<bool> taken(running_.size());
     for (const Extension& e : best) {
       if (length == limit_ || std::ssize(next) == options_.num_beams) break;
       if (stops(e.id)) continue;
       const Running& parent = running_[e.parent];
-      // The first child goes on in its parent's cache.
-      next.push_back({parent.ids, e.logprob,
-                      taken[e.parent] ? copy_cache(model_, parent.cache) : parent.cache});
+      next.push_back({parent.ids, e.logprob, parent.cache});
       next.back().ids.push_back(e.id);
-      taken[e.parent] = true;
     }
     running_ = std::move(next);
   }

@@ -15,12 +15,12 @@ at::Tensor next_logits(Model& model, const std::vector<ReadableSequence>& sequen
     const ModelConfig& config = model.config();
     if (rotary_regime(config, sequence.cache->length) !=
         rotary_regime(config, std::ssize(sequence.ids))) {
-      sequence.cache->length = 0;
+      sequence.cache->forget();
     }
     const auto unread = sequence.ids.subspan(static_cast<size_t>(sequence.cache->length));
     tokens.insert(tokens.end(), unread.begin(), unread.end());
     batch.cu_seqlens.push_back(std::ssize(tokens));
-    last.push_back(std::ssize(tokens) - 1);
+    if (sequence.wants_logits) last.push_back(std::ssize(tokens) - 1);
     caches.push_back(sequence.cache);
   }
   const at::Device device = model.parameters().front()->value.device();
@@ -29,18 +29,6 @@ at::Tensor next_logits(Model& model, const std::vector<ReadableSequence>& sequen
   return model.logits(hidden.index_select(0, at::tensor(last, at::kLong).to(device)))
       .to(at::kCPU)
       .contiguous();
-}
-
-KvCache copy_cache(Model& model, const KvCache& cache) {
-  KvCache copy = model.make_cache(cache.capacity);
-  copy.length = cache.length;
-  for (size_t layer = 0; layer < cache.keys.size(); ++layer) {
-    copy.keys[layer].slice(0, 0, cache.length).copy_(cache.keys[layer].slice(0, 0, cache.length));
-    copy.values[layer]
-        .slice(0, 0, cache.length)
-        .copy_(cache.values[layer].slice(0, 0, cache.length));
-  }
-  return copy;
 }
 
 }  // namespace lathe

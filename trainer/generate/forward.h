@@ -14,13 +14,12 @@ namespace lathe {
 struct ReadableSequence {
   KvCache* cache;
   std::span<const int64_t> ids;  // prompt and what was generated; never all in the cache
+  bool wants_logits = true;
 };
 
-// [sequences, V] float32 on the host: what comes after each one's last id. A sequence that grows
-// into another regime of a length-dependent rotary scaling is read anew from its start.
+// [sequences that want logits, V] float32 on the host: what comes after each one's last id. A
+// sequence that grows into another regime of a length-dependent rotary scaling is read anew from
+// its start.
 at::Tensor next_logits(Model& model, const std::vector<ReadableSequence>& sequences);
-
-// A cache of the same content and capacity with memory of its own.
-KvCache copy_cache(Model& model, const KvCache& cache);
 
 }  // namespace lathe

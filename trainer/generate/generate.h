@@ -10,10 +10,11 @@
 #include "trainer/generate/sampler.h"
 #include "trainer/model.h"
 
-// Text out of a model: a KV cache per sequence, requests of different lengths together, greedy or
-// sampled. One that finishes makes room for the next that waits. What a request gets depends on its
-// seed alone, not on what else is in the batch (but for the rounding of the model's own
-// arithmetic). Beams are elsewhere: beam_search.h.
+// Text out of a model: requests of different lengths together, greedy or sampled. One that finishes
+// makes room for the next that waits. Prompts that begin alike are read once as far as they do,
+// long ones in pieces beside the sequences that already speak. What a request gets depends on its
+// seed alone, not on what else is in the batch: to the bit on a CPU with AVX512, GPT-2's matrices and
+// adapters apart; elsewhere but for the rounding of the model's arithmetic. Beams: beam_search.h.
 namespace lathe {
 
 struct GenerateRequest {
@@ -33,6 +34,11 @@ struct GenerateResult {
   enum class Finish { kStop, kLength, kCancelled } finish = Finish::kLength;
 };
 
+// What generate() did for the results.
+struct GenerateStats {
+  int64_t prompt_tokens_read = 0;  // those of a beginning that prompts share count once
+};
+
 struct GenerateSettings {
   int64_t max_batch = 64;                                        // sequences that run together
   const Tokenizer* tokenizer = nullptr;                          // for texts; stop strings need it
@@ -41,6 +47,7 @@ struct GenerateSettings {
   // Where the model's weights are brought together in every pass (parallel.zero 3): these ranks all
   // generate at once, each its own requests (or none), and pass through the model equally often.
   Group* meeting = nullptr;
+  GenerateStats* stats = nullptr;  // filled in
 };
 
 // Results in the order of the requests, each one's samples together; the first sample is what the

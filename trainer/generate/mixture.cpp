@@ -3,29 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <iterator>
 #include <stdexcept>
 
 namespace lathe {
 namespace {
-
-// Layers [begin, end) of each cache; the memory is the same.
-std::vector<KvCache> layers_of(std::span<KvCache* const> caches, int64_t begin, int64_t end) {
-  std::vector<KvCache> parts;
-  for (const KvCache* cache : caches) {
-    const auto part = [&](const std::vector<at::Tensor>& layers) {
-      return std::vector<at::Tensor>(layers.begin() + begin, layers.begin() + end);
-    };
-    parts.push_back({part(cache->keys), part(cache->values), cache->length, cache->capacity});
-  }
-  return parts;
-}
-
-std::vector<KvCache*> addresses(std::vector<KvCache>& caches) {
-  std::vector<KvCache*> result;
-  for (KvCache& cache : caches) result.push_back(&cache);
-  return result;
-}
 
 at::ScalarType type_of(Model& model) { return model.parameters().front()->value.scalar_type(); }
 
@@ -37,21 +18,16 @@ void MixtureModel::refuse() {
 
 KvCache MixtureModel::make_cache(int64_t capacity) {
   KvCache cache = student_.make_cache(capacity);
-  KvCache more = teacher_.model->make_cache(capacity);
-  std::move(more.keys.begin(), more.keys.end(), std::back_inserter(cache.keys));
-  std::move(more.values.begin(), more.values.end(), std::back_inserter(cache.values));
+  cache.companions.push_back(teacher_.model->make_cache(capacity));
   return cache;
 }
 
 at::Tensor MixtureModel::hidden(const Batch& batch, std::span<KvCache* const> caches) {
-  const int64_t own = student_.config().num_hidden_layers,
-                all = own + teacher_.model->config().num_hidden_layers;
-  std::vector<KvCache> of_student = layers_of(caches, 0, own),
-                       of_teacher = layers_of(caches, own, all);
-  const at::Tensor student_TH = student_.hidden(batch, addresses(of_student));
+  std::vector<KvCache*> of_teacher;
+  for (KvCache* cache : caches) of_teacher.push_back(&cache->companions.at(0));
+  const at::Tensor student_TH = student_.hidden(batch, caches);
   at::Tensor teacher_TH;
-  teacher_.run([&](Model& model) { teacher_TH = model.hidden(batch, addresses(of_teacher)); });
-  for (size_t d = 0; d < caches.size(); ++d) caches[d]->length = of_student[d].length;
+  teacher_.run([&](Model& model) { teacher_TH = model.hidden(batch, of_teacher); });
   // Wide enough for both, exactly.
   return at::cat({student_TH.to(at::kFloat), teacher_TH.to(at::kFloat)}, 1);
 }

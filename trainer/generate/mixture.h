@@ -16,7 +16,7 @@ class MixtureModel final : public Model {
 
   const ModelConfig& config() const override { return student_.config(); }
   std::vector<Parameter*> parameters() override { return student_.parameters(); }
-  // Of the student's layers, then of the teacher's.
+  // The student's, with the teacher's as its companion.
   KvCache make_cache(int64_t capacity) override;
   at::Tensor hidden(const Batch& batch, std::span<KvCache* const> caches) override;
   at::Tensor logits(const at::Tensor& hidden_NH) override;  // log-probabilities

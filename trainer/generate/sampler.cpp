@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <map>
 #include <stdexcept>
 
+#include "trainer/generate/peaks.h"
+#include "trainer/kernels/rows.h"
 #include "trainer/philox.h"
 
 namespace lathe {
@@ -46,6 +47,11 @@ void forbid_ngrams(std::vector<float>& scores, int64_t size, std::span<const int
   }
 }
 
+bool is_penalised(const SamplingOptions& o) {
+  return o.repetition_penalty != 1 || o.frequency_penalty != 0 || o.presence_penalty != 0 ||
+         o.no_repeat_ngram_size > 0;
+}
+
 std::vector<float> penalised(std::span<const float> logits, const SamplingOptions& o,
                              std::span<const int64_t> prefix, int64_t num_new) {
   std::vector<float> scores(logits.begin(), logits.end());
@@ -59,20 +65,6 @@ std::vector<float> penalised(std::span<const float> logits, const SamplingOption
   const bool any =
       std::any_of(allowed.begin(), allowed.end(), [](float x) { return x > -INFINITY; });
   return any ? allowed : scores;
-}
-
-// The k-th largest score: what lies below it is dropped. A heap of the k largest so far, as few of
-// a large vocabulary ever enter it.
-float top_k_cut(std::span<const float> scores, int64_t k) {
-  std::vector<float> largest(scores.begin(), scores.begin() + k);
-  std::make_heap(largest.begin(), largest.end(), std::greater<>());
-  for (const float score : scores.subspan(static_cast<size_t>(k))) {
-    if (score <= largest.front()) continue;
-    std::pop_heap(largest.begin(), largest.end(), std::greater<>());
-    largest.back() = score;
-    std::push_heap(largest.begin(), largest.end(), std::greater<>());
-  }
-  return largest.front();
 }
 
 // In nats, of numbers that need not sum to 1.
@@ -141,39 +133,59 @@ void keep_eta(std::vector<Candidate>& candidates, double epsilon) {
   keep_above(candidates, std::min(epsilon, std::sqrt(epsilon) * std::exp(-spread)));
 }
 
-// Sixteen running maxima are independent of one another, which makes vector code.
-float maximum(std::span<const float> scores) {
-  constexpr size_t kLanes = 16;
-  float lanes[kLanes];
-  std::fill(lanes, lanes + kLanes, -INFINITY);
-  size_t i = 0;
-  for (; i + kLanes <= scores.size(); i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane)
-      lanes[lane] = scores[i + lane] > lanes[lane] ? scores[i + lane] : lanes[lane];
-  }
-  float most = *std::max_element(lanes, lanes + kLanes);
-  for (; i < scores.size(); ++i) most = std::max(most, scores[i]);
-  return most;
-}
-
-// The first of the largest.
-size_t argmax(std::span<const float> scores) {
-  return static_cast<size_t>(std::find(scores.begin(), scores.end(), maximum(scores)) -
-                             scores.begin());
-}
-
-bool has_nan(std::span<const float> scores) {
-  int found = 0;
-  for (const float score : scores) found |= score != score;
-  return found != 0;
-}
-
 // Uniform in [0, 1) with 53 bits.
 double uniform(uint64_t seed, int64_t sample, int64_t step) {
   static constexpr std::string_view kStream = "generate";
   const uint64_t stream = hash_name(kStream) + static_cast<uint64_t>(sample);
   const auto bits = philox(seed, static_cast<uint64_t>(step), stream);
   return static_cast<double>((uint64_t{bits[0]} << 32 | bits[1]) >> 11) * 0x1p-53;
+}
+
+// Numbers in proportion to the probabilities, of the tokens that top_k leaves; the best one's is 1.
+std::vector<Candidate> candidates_of(std::span<const float> scores, const Peaks& peaks,
+                                     const SamplingOptions& o) {
+  const auto temperature = static_cast<float>(o.temperature);
+  const float best = peaks.best() / temperature;
+  std::vector<Candidate> candidates;
+  if (o.top_k > 0 && o.top_k < std::ssize(scores)) {
+    for (const int64_t id : peaks.top(o.top_k, temperature)) {
+      const float score = scores[static_cast<size_t>(id)] / temperature;
+      candidates.push_back({id, std::exp(double(score) - double(best))});
+    }
+  } else {
+    std::vector<float> numbers(scores.size());
+    row_kernels<float>().exponentials(numbers.data(), scores.data(), std::ssize(scores),
+                                      temperature, best);
+    candidates.reserve(numbers.size());
+    for (size_t id = 0; id < numbers.size(); ++id)
+      candidates.push_back({static_cast<int64_t>(id), double(numbers[id])});
+  }
+  std::erase_if(candidates, [](const Candidate& c) { return c.probability <= 0; });
+  return candidates;
+}
+
+// The rest of sampling_distribution.
+std::vector<Candidate> kept_of(std::vector<Candidate> candidates, const SamplingOptions& options) {
+  if (options.top_p < 1) keep_top_p(candidates, options.top_p);
+  // The best one's number is 1 here, so that min_p is a bound on the number itself.
+  std::erase_if(candidates, [&](const Candidate& c) { return c.probability < options.min_p; });
+  if (options.typical_p < 1) keep_typical(candidates, options.typical_p);
+  if (options.epsilon_cutoff > 0) keep_above(candidates, options.epsilon_cutoff);
+  if (options.eta_cutoff > 0) keep_eta(candidates, options.eta_cutoff);
+  const auto by_id = [](const Candidate& a, const Candidate& b) { return a.id < b.id; };
+  if (!std::is_sorted(candidates.begin(), candidates.end(), by_id))
+    std::sort(candidates.begin(), candidates.end(), by_id);
+  const double total = total_of(candidates);
+  for (Candidate& c : candidates) c.probability /= total;
+  return candidates;
+}
+
+int64_t drawn(const std::vector<Candidate>& candidates, double left) {
+  for (const Candidate& c : candidates) {
+    left -= c.probability;
+    if (left < 0) return c.id;
+  }
+  return candidates.back().id;  // the probabilities sum to 1 up to rounding
 }
 
 }  // namespace
@@ -200,49 +212,29 @@ void check_sampling(const SamplingOptions& o, const std::string& where) {
 std::vector<Candidate> sampling_distribution(std::span<const float> logits,
                                              const SamplingOptions& options,
                                              std::span<const int64_t> prefix, int64_t num_new) {
-  std::vector<float> scores = penalised(logits, options, prefix, num_new);
-  for (float& score : scores) score /= static_cast<float>(options.temperature);
-  const auto count = static_cast<int64_t>(scores.size());
-  const bool cut = options.top_k > 0 && options.top_k < count;
-  const float least = cut ? top_k_cut(scores, options.top_k) : -INFINITY;
-
-  const float best = maximum(scores);
-  std::vector<Candidate> candidates;
-  for (int64_t id = 0; id < count; ++id) {
-    const float score = scores[static_cast<size_t>(id)];
-    if (!(score >= least)) continue;
-    const double probability = std::exp(double(score) - double(best));
-    if (probability > 0) candidates.push_back({id, probability});
-  }
-  if (options.top_p < 1) keep_top_p(candidates, options.top_p);
-  // The best one's number is 1 here, so that min_p is a bound on the number itself.
-  std::erase_if(candidates, [&](const Candidate& c) { return c.probability < options.min_p; });
-  if (options.typical_p < 1) keep_typical(candidates, options.typical_p);
-  if (options.epsilon_cutoff > 0) keep_above(candidates, options.epsilon_cutoff);
-  if (options.eta_cutoff > 0) keep_eta(candidates, options.eta_cutoff);
-  std::sort(candidates.begin(), candidates.end(),
-            [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
-  const double total = total_of(candidates);
-  for (Candidate& c : candidates) c.probability /= total;
-  return candidates;
+  const std::vector<float> scores = penalised(logits, options, prefix, num_new);
+  return kept_of(candidates_of(scores, Peaks(scores), options), options);
 }
 
 int64_t next_token(std::span<const float> logits, const SamplingOptions& options,
                    std::span<const int64_t> prefix, int64_t step, int64_t sample) {
-  if (has_nan(logits) || !std::isfinite(maximum(logits))) {
+  const Peaks peaks(logits);
+  if (!std::isfinite(peaks.best())) {
     throw std::runtime_error(
         "the model's logits are not finite; its weights or its input are broken");
   }
-  if (options.temperature == 0) {
-    return static_cast<int64_t>(argmax(penalised(logits, options, prefix, step)));
+  const bool greedy = options.temperature == 0;
+  if (is_penalised(options)) {
+    if (!greedy) {
+      return drawn(sampling_distribution(logits, options, prefix, step),
+                   uniform(options.seed, sample, step));
+    }
+    const std::vector<float> scores = penalised(logits, options, prefix, step);
+    return Peaks(scores).argmax();
   }
-  const std::vector<Candidate> candidates = sampling_distribution(logits, options, prefix, step);
-  double left = uniform(options.seed, sample, step);
-  for (const Candidate& c : candidates) {
-    left -= c.probability;
-    if (left < 0) return c.id;
-  }
-  return candidates.back().id;  // the probabilities sum to 1 up to rounding
+  if (greedy) return peaks.argmax();
+  return drawn(kept_of(candidates_of(logits, peaks, options), options),
+               uniform(options.seed, sample, step));
 }
 
 }  // namespace lathe

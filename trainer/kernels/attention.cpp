@@ -1,7 +1,5 @@
 #include "trainer/kernels/attention.h"
 
-#include <ATen/Parallel.h>
-
 #include "trainer/kernels/attention_cpu.h"
 #include "trainer/kernels/dispatch.h"
 
@@ -134,49 +132,6 @@ struct CudaAttention : torch::autograd::Function<CudaAttention> {
   }
 };
 
-at::Tensor plain_scores(const at::Tensor& q_TQD, const at::Tensor& k_PKD, const at::Tensor& v_PKD,
-                        const Scoring& scoring) {
-  const int64_t group = q_TQD.size(1) / k_PKD.size(1), num_new = q_TQD.size(0);
-  const at::ScalarType wide = cpu_type(q_TQD.scalar_type());
-  const at::Tensor q = q_TQD.transpose(0, 1).to(wide);
-  const at::Tensor k = k_PKD.transpose(0, 1).repeat_interleave(group, 0).to(wide);
-  const at::Tensor v = v_PKD.transpose(0, 1).repeat_interleave(group, 0).to(wide);
-  const int64_t past = k_PKD.size(0) - num_new;
-  const at::Tensor all = at::ones({num_new, past + num_new}, q_TQD.options().dtype(at::kBool));
-  at::Tensor hidden = all.triu(past + 1);
-  if (scoring.window > 0) hidden = hidden.logical_or(all.tril(past - scoring.window));
-  at::Tensor scores = at::matmul(q, k.transpose(1, 2)) * scoring.scale;
-  if (scoring.softcap > 0) scores = scoring.softcap * (scores / scoring.softcap).tanh();
-  const at::Tensor weights = scores.masked_fill(hidden, -INFINITY).softmax(-1);
-  return at::matmul(weights, v).transpose(0, 1).to(q_TQD.scalar_type());
-}
-
-// The usual step of generation: every sequence asks with one token. Threads take (sequence, head)
-// pairs.
-void attend_one_each(at::Tensor& out, const at::Tensor& q_TQD, const std::vector<PastKeys>& past,
-                     const Scoring& scoring) {
-  const int64_t heads = q_TQD.size(1), width = q_TQD.size(2), kv_heads = past[0].k_PKD.size(1);
-  const auto sequences = static_cast<int64_t>(past.size());
-  with_row_type(q_TQD.scalar_type(), [&](auto type) {
-    using T = decltype(type);
-    at::parallel_for(0, sequences * heads, 4, [&](int64_t first, int64_t last) {
-      std::vector<float> scores;
-      for (int64_t i = first; i < last; ++i) {
-        const auto& [k, v] = past[i / heads];
-        const int64_t held = k.size(0);
-        const int64_t keys = scoring.window > 0 ? std::min(held, scoring.window) : held;
-        const int64_t skipped = (held - keys) * k.stride(0),
-                      column = i % heads / (heads / kv_heads) * width;
-        scores.resize(keys);
-        row_kernels<T>().attend_one(rows_of<T>(out) + i * width, scores.data(),
-                                    rows_of<T>(q_TQD) + i * width, rows_of<T>(k) + skipped + column,
-                                    rows_of<T>(v) + skipped + column, keys, k.stride(0), width,
-                                    scoring);
-      }
-    });
-  });
-}
-
 }  // namespace
 
 at::Tensor attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const at::Tensor& v_TKD,
@@ -195,26 +150,21 @@ at::Tensor attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const at:
       .to(q_TQD.scalar_type());
 }
 
-at::Tensor attention_over_past(const at::Tensor& q_TQD, const std::vector<int64_t>& cu_seqlens,
-                               const std::vector<PastKeys>& past, const Scoring& scoring) {
-  const at::NoGradGuard no_grad;
-  at::Tensor out = at::empty_like(q_TQD);
-  const bool one_each = q_TQD.size(0) == static_cast<int64_t>(past.size());
-  if (one_each && longest(cu_seqlens) == 1 && q_TQD.is_cpu() &&
-      use_rows(q_TQD, Path::kBest)) {
-    attend_one_each(out, q_TQD, past, scoring);
-    return out;
-  }
-  for (size_t d = 0; d < past.size(); ++d) {
-    const int64_t begin = cu_seqlens[d], end = cu_seqlens[d + 1];
-    if (begin == end) continue;
-    const at::Tensor q = q_TQD.slice(0, begin, end);
-    const bool whole = past[d].k_PKD.size(0) == end - begin;
-    out.slice(0, begin, end)
-        .copy_(whole ? attention(q, past[d].k_PKD, past[d].v_PKD, {0, end - begin}, scoring)
-                     : plain_scores(q, past[d].k_PKD, past[d].v_PKD, scoring));
-  }
-  return out;
+at::Tensor attention_over_past(const at::Tensor& q_TQD, const at::Tensor& k_PKD,
+                               const at::Tensor& v_PKD, const Scoring& scoring) {
+  const int64_t group = q_TQD.size(1) / k_PKD.size(1), num_new = q_TQD.size(0);
+  const at::ScalarType wide = cpu_type(q_TQD.scalar_type());
+  const at::Tensor q = q_TQD.transpose(0, 1).to(wide);
+  const at::Tensor k = k_PKD.transpose(0, 1).repeat_interleave(group, 0).to(wide);
+  const at::Tensor v = v_PKD.transpose(0, 1).repeat_interleave(group, 0).to(wide);
+  const int64_t past = k_PKD.size(0) - num_new;
+  const at::Tensor all = at::ones({num_new, past + num_new}, q_TQD.options().dtype(at::kBool));
+  at::Tensor hidden = all.triu(past + 1);
+  if (scoring.window > 0) hidden = hidden.logical_or(all.tril(past - scoring.window));
+  at::Tensor scores = at::matmul(q, k.transpose(1, 2)) * scoring.scale;
+  if (scoring.softcap > 0) scores = scoring.softcap * (scores / scoring.softcap).tanh();
+  const at::Tensor weights = scores.masked_fill(hidden, -INFINITY).softmax(-1);
+  return at::matmul(weights, v).transpose(0, 1).to(q_TQD.scalar_type());
 }
 
 at::Tensor plain_attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD,
@@ -223,7 +173,7 @@ at::Tensor plain_attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD,
   std::vector<at::Tensor> parts;
   for (size_t d = 0; d + 1 < cu_seqlens.size(); ++d) {
     const int64_t begin = cu_seqlens[d], end = cu_seqlens[d + 1];
-    parts.push_back(plain_scores(q_TQD.slice(0, begin, end), k_TKD.slice(0, begin, end),
+    parts.push_back(attention_over_past(q_TQD.slice(0, begin, end), k_TKD.slice(0, begin, end),
                                  v_TKD.slice(0, begin, end), scoring));
   }
   return parts.empty() ? at::zeros_like(q_TQD) : at::cat(parts, 0);

@@ -20,15 +20,10 @@ namespace lathe {
 at::Tensor attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const at::Tensor& v_TKD,
                      const std::vector<int64_t>& cu_seqlens, const Scoring& scoring);
 
-// Keys and values of one sequence, its new tokens' at the end.
-struct PastKeys {
-  at::Tensor k_PKD, v_PKD;
-};
-
-// Document d's tokens are the last of the positions in past[d]; each sees itself and what is before
-// it. No gradient.
-at::Tensor attention_over_past(const at::Tensor& q_TQD, const std::vector<int64_t>& cu_seqlens,
-                               const std::vector<PastKeys>& past, const Scoring& scoring);
+// The tokens of q are the last of the P positions that keys and values are of; each sees itself and
+// what is before it. By products and softmax, any type and device.
+at::Tensor attention_over_past(const at::Tensor& q_TQD, const at::Tensor& k_PKD,
+                               const at::Tensor& v_PKD, const Scoring& scoring);
 
 // attention() by products and softmax, differentiable, any type and device: the reference in tests.
 at::Tensor plain_attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD,

@@ -13,8 +13,13 @@ bool has_amx_bf16() {
 
 }  // namespace
 
+bool has_amx() {
+  static const bool has = has_amx_bf16();
+  return has;
+}
+
 const char* fast_bf16() {
-  if (has_amx_bf16()) return "AMX";
+  if (has_amx()) return "AMX";
   return __builtin_cpu_supports("avx512bf16") ? "AVX512_BF16" : nullptr;
 }
 

@@ -6,4 +6,7 @@ namespace lathe {
 // it does not.
 const char* fast_bf16();
 
+// Whether it is matrix units: AMX, for bfloat16.
+bool has_amx();
+
 }  // namespace lathe

@@ -34,6 +34,17 @@ bool any_trained(const std::vector<LinearWeights>& weights) {
   });
 }
 
+std::vector<at::Tensor> outputs_of(const at::Tensor& x_TI,
+                                   const std::vector<LinearWeights>& weights) {
+  std::vector<at::Tensor> matrices;
+  for (const LinearWeights& w : weights) matrices.push_back(weight_OI(w));
+  std::vector<at::Tensor> outputs = products(x_TI, matrices);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (weights[i].bias != nullptr) outputs[i].add_(weights[i].bias->value);
+  }
+  return outputs;
+}
+
 // The weights are inputs of the graph only so that it exists when x itself needs no gradient. x is
 // kept for their gradients: frozen ones keep nothing.
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
@@ -45,17 +56,13 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     ctx->saved_data["num_leaves"] = static_cast<int64_t>(leaves.size());
     ctx->saved_data["x"] = x_TI.requires_grad();
     std::vector<int64_t> pointers;
-    variable_list outputs;
     for (const LinearWeights& w : weights) {
       pointers.push_back(reinterpret_cast<int64_t>(w.weight));
       pointers.push_back(reinterpret_cast<int64_t>(w.bias));
       pointers.push_back(w.transposed);
-      at::Tensor y_TO = product(x_TI, weight_OI(w));
-      if (w.bias != nullptr) y_TO.add_(w.bias->value);
-      outputs.push_back(y_TO);
     }
     ctx->saved_data["weights"] = pointers;
-    return outputs;
+    return outputs_of(x_TI, weights);
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list dy) {
@@ -98,6 +105,7 @@ at::Tensor add_bias(const at::Tensor& y_TO, Parameter& bias_O) {
 }
 
 std::vector<at::Tensor> linears(const at::Tensor& x_TI, const std::vector<LinearWeights>& weights) {
+  if (!at::GradMode::is_enabled()) return outputs_of(x_TI, weights);
   std::vector<at::Tensor> leaves;
   for (const LinearWeights& w : weights) {
     leaves.push_back(w.weight->value);

@@ -87,12 +87,16 @@ at::Tensor backward_plain(const at::Tensor& dy, const at::Tensor& dsum, const at
   return dx.to(x.scalar_type());
 }
 
+Forward forward_of(const at::Tensor& x, const at::Tensor& delta, const Parameter& weight,
+                   const RmsNorm& options, Path path) {
+  return (use_rows(x, path) ? forward_rows : forward_plain)(x, delta, weight.value, options);
+}
+
 Forward run_forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& delta,
                     Parameter* weight, const RmsNorm& options, Path path) {
-  const bool rows = use_rows(x, path);
-  Forward out = (rows ? forward_rows : forward_plain)(x, delta, weight->value, options);
+  Forward out = forward_of(x, delta, *weight, options, path);
   ctx->saved_data["weight"] = reinterpret_cast<int64_t>(weight);
-  ctx->saved_data["rows"] = rows;
+  ctx->saved_data["rows"] = use_rows(x, path);
   ctx->saved_data["offset"] = options.offset;
   ctx->set_materialize_grads(false);
   return out;
@@ -138,11 +142,19 @@ struct AddNormFunction : torch::autograd::Function<AddNormFunction> {
 
 at::Tensor rms_norm(const at::Tensor& x_TH, Parameter& weight_H, const RmsNorm& options,
                     Path path) {
+  if (!at::GradMode::is_enabled()) {
+    return forward_of(x_TH.contiguous(), {}, weight_H, options, path).normed_TH;
+  }
   return NormFunction::apply(x_TH.contiguous(), weight_H.value, &weight_H, options, path);
 }
 
 AddedAndNormed add_rms_norm(const at::Tensor& x_TH, const at::Tensor& delta_TH, Parameter& weight_H,
                             const RmsNorm& options, Path path) {
+  if (!at::GradMode::is_enabled()) {
+    const Forward out =
+        forward_of(x_TH.contiguous(), delta_TH.contiguous(), weight_H, options, path);
+    return {out.sum_TH, out.normed_TH};
+  }
   const variable_list out = AddNormFunction::apply(x_TH.contiguous(), delta_TH.contiguous(),
                                                    weight_H.value, &weight_H, options, path);
   return {out[0], out[1]};

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "trainer/kernels/cpu_features.h"
 #include "trainer/kernels/dispatch.h"
+#include "trainer/kernels/tile_product.h"
 
 // MKL's, inside libtorch_cpu, which ships without a header; weak, so that a libtorch without it
 // still links.
@@ -46,12 +48,17 @@ bool add_outer_by_mkl(at::Tensor& grad_OI, const at::Tensor& dy_TO, const at::Te
 // Rows of a weight's gradient that are made at once.
 constexpr int64_t kOuterRows = 512;
 
+// What is read along rows of memory: of types that there are kernels for.
+bool is_row_product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
+  return weight_OI.is_cpu() && use_rows(weight_OI, Path::kBest) && weight_OI.is_contiguous() &&
+         x_TI.scalar_type() == weight_OI.scalar_type();
+}
+
 // More tokens than this are better off in a matrix product.
 constexpr int64_t kThin = 8;
 
 bool is_thin(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
-  return x_TI.size(0) <= kThin && weight_OI.is_cpu() && use_rows(weight_OI, Path::kBest) && weight_OI.is_contiguous() &&
-         x_TI.scalar_type() == weight_OI.scalar_type() && has_simd(Simd::kAvx2);
+  return x_TI.size(0) <= kThin && is_row_product(x_TI, weight_OI) && has_simd(Simd::kAvx2);
 }
 
 // Generation's product: what counts is how fast the weights come from memory.
@@ -72,6 +79,54 @@ at::Tensor thin_product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
   return y_TO.to(x_TI.scalar_type());
 }
 
+bool fits_tiles(const at::Tensor& x_TI, const std::vector<at::Tensor>& weights_OI) {
+  return std::ranges::all_of(weights_OI, [&](const at::Tensor& w_OI) {
+    return x_TI.size(0) <= max_tile_tokens(w_OI) && is_row_product(x_TI, w_OI);
+  });
+}
+
+// The rows of all weights, one after another, among threads.
+template <typename X, typename W>
+void tiles_of_all(TileProduct<X, W> product, const at::Tensor& x_TI,
+                  const std::vector<at::Tensor>& weights_OI, std::vector<at::Tensor>& outputs_TO) {
+  constexpr int64_t kRows = 8, kLeastWork = 1 << 17;  // rows a thread takes; multiplications
+  const int64_t tokens = x_TI.size(0), width = x_TI.size(1);
+  int64_t units = 0;
+  for (const at::Tensor& w_OI : weights_OI) units += (w_OI.size(0) + kRows - 1) / kRows;
+  const int64_t grain = 1 + kLeastWork / (kRows * width * std::max<int64_t>(1, tokens));
+  at::parallel_for(0, units, grain, [&](int64_t begin, int64_t end) {
+    int64_t base = 0;  // units before this weight's
+    for (size_t i = 0; i < weights_OI.size(); ++i) {
+      const int64_t outputs = weights_OI[i].size(0);
+      const int64_t first = std::max<int64_t>(0, begin - base) * kRows,
+                    last = std::min(outputs, (end - base) * kRows);
+      base += (outputs + kRows - 1) / kRows;
+      if (first >= last) continue;
+      product(outputs_TO[i].data_ptr<float>() + first, rows_of<X>(x_TI),
+              rows_of<W>(weights_OI[i]) + first * width,
+              {tokens, last - first, width, width, outputs});
+    }
+  });
+}
+
+std::vector<at::Tensor> tile_products(const at::Tensor& x_TI,
+                                      const std::vector<at::Tensor>& weights_OI) {
+  const bool narrow = x_TI.scalar_type() == at::kBFloat16 && bf16_tiles() != nullptr;
+  const at::Tensor x = (narrow ? x_TI : x_TI.to(at::kFloat)).contiguous();
+  std::vector<at::Tensor> outputs_TO;
+  for (const at::Tensor& w_OI : weights_OI)
+    outputs_TO.push_back(at::empty({x.size(0), w_OI.size(0)}, x.options().dtype(at::kFloat)));
+  if (narrow) {
+    tiles_of_all(bf16_tiles(), x, weights_OI, outputs_TO);
+  } else if (x_TI.scalar_type() == at::kBFloat16) {
+    tiles_of_all(widening_tiles(), x, weights_OI, outputs_TO);
+  } else {
+    tiles_of_all(float_tiles(), x, weights_OI, outputs_TO);
+  }
+  for (at::Tensor& y_TO : outputs_TO) y_TO = y_TO.to(x_TI.scalar_type());
+  return outputs_TO;
+}
+
 }  // namespace
 
 at::Tensor& gradient_sum(Parameter& parameter) {
@@ -87,9 +142,26 @@ at::Tensor product_operand(const at::Tensor& x) {
   return emulated ? x.to(at::kFloat) : x;
 }
 
+int64_t max_tile_tokens(const at::Tensor& weight_OI) {
+  constexpr int64_t kTiles = 256;
+  const bool has = float_tiles() != nullptr && weight_OI.is_cpu() && use_rows(weight_OI, Path::kBest);
+  if (!has) return 0;
+  // Matrix units are faster on more than a few tokens.
+  return weight_OI.scalar_type() == at::kBFloat16 && has_amx() ? kThin : kTiles;
+}
+
 at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
+  if (fits_tiles(x_TI, {weight_OI})) return tile_products(x_TI, {weight_OI})[0];
   if (is_thin(x_TI, weight_OI)) return thin_product(x_TI, weight_OI);
   return at::mm(product_operand(x_TI), product_operand(weight_OI).t()).to(x_TI.scalar_type());
+}
+
+std::vector<at::Tensor> products(const at::Tensor& x_TI,
+                                 const std::vector<at::Tensor>& weights_OI) {
+  if (fits_tiles(x_TI, weights_OI)) return tile_products(x_TI, weights_OI);
+  std::vector<at::Tensor> outputs_TO;
+  for (const at::Tensor& w_OI : weights_OI) outputs_TO.push_back(product(x_TI, w_OI));
+  return outputs_TO;
 }
 
 at::Tensor product_back(const at::Tensor& dy_TO, const at::Tensor& weight_OI, at::Tensor into_TI) {

@@ -52,6 +52,10 @@ struct RotaryFunction : torch::autograd::Function<RotaryFunction> {
 
 at::Tensor rotary(const at::Tensor& x_TND, const at::Tensor& cos, const at::Tensor& sin,
                   Path path) {
+  if (!at::GradMode::is_enabled()) {
+    return (use_rows(x_TND, path) ? turn_rows : turn_plain)(x_TND.contiguous(), cos.contiguous(),
+                                                            sin.contiguous(), 1);
+  }
   return RotaryFunction::apply(x_TND.contiguous(), cos.contiguous(), sin.contiguous(), path);
 }
 

@@ -23,6 +23,11 @@ struct Scoring {
   double softcap = 0;
 };
 
+// Rows of x and y lie their strides apart, those of w `width`.
+struct TileShape {
+  int64_t tokens, outputs, width, x_stride, y_stride;
+};
+
 template <typename T>
 struct RowKernels {
   // sum = x + delta, y = sum * rstd * (offset + weight), with rstd = 1 / sqrt(mean(sum^2) + eps).
@@ -53,10 +58,15 @@ struct RowKernels {
   void (*log_softmax_pick_backward)(T* dlogits, const T* logits, const float* lse,
                                     const float* dpicked, const int64_t* targets, int64_t rows,
                                     int64_t width);
-  // One query over `keys` keys and values whose rows lie `stride` apart -> out[width]; scores[keys]
-  // is scratch.
-  void (*attend_one)(T* out, float* scores, const T* q, const T* k, const T* v, int64_t keys,
-                     int64_t stride, int64_t width, const Scoring& scoring);
+  // y[t, o] = sum of x[t] * w[o], by one sum each.
+  void (*dot_products)(float* y, const T* x, const T* w, const TileShape& shape);
+  // sums[width] += the sum of weights[r] * x[r], rows of `width`, one after another.
+  void (*add_weighted)(float* sums, const float* weights, const T* x, int64_t rows, int64_t width);
+  void (*narrow)(T* y, const float* x, int64_t n);
+  // The largest number of each `stretch` of x, or NaN where it has one.
+  void (*peaks)(float* most, const T* x, int64_t n, int64_t stretch);
+  // y = e^(x / divisor - shift), to 2 ulp of the power; below e^-87 it is 0.
+  void (*exponentials)(float* y, const T* x, int64_t n, float divisor, float shift);
   // sum[rows] of a * b, rows of width that lie `stride` apart.
   void (*dot_rows)(float* sum, const T* a, const T* b, int64_t rows, int64_t stride, int64_t width);
   // y[t, o] = sum of x[t] * w[o], rows of y lying y_stride apart, those of x and w `width`. For few

@@ -289,30 +289,6 @@ void softmax_backward(float* scores, float* dprobabilities, const float* lse, co
 }
 
 template <typename T>
-void attend_one(T* out, float* scores, const T* q, const T* k, const T* v, int64_t keys,
-                int64_t stride, int64_t width, const Scoring& scoring) {
-  for (int64_t p = 0; p < keys; ++p, k += stride) {
-    float dot = 0;
-#pragma omp simd reduction(+ : dot)
-    for (int64_t i = 0; i < width; ++i) dot += load(q + i) * load(k + i);
-    scores[p] = dot;
-  }
-  softmax_row(scores, keys, cap_scores(scores, keys, scoring));
-  constexpr int64_t kColumns = 64;
-  for (int64_t begin = 0; begin < width; begin += kColumns) {
-    const int64_t count = width - begin < kColumns ? width - begin : kColumns;
-    float sums[kColumns] = {};
-    const T* from = v + begin;
-    for (int64_t p = 0; p < keys; ++p, from += stride) {
-      const float weight = scores[p];
-#pragma omp simd
-      for (int64_t i = 0; i < count; ++i) sums[i] += weight * load(from + i);
-    }
-    for (int64_t i = 0; i < count; ++i) store(out + begin + i, sums[i]);
-  }
-}
-
-template <typename T>
 void dot_rows(float* sum, const T* a, const T* b, int64_t rows, int64_t stride, int64_t width) {
   for (int64_t r = 0; r < rows; ++r, a += stride, b += stride) {
     float dot = 0;
@@ -334,6 +310,76 @@ inline void load16(Floats& values, const Bf16* p) {
   __builtin_memcpy(&halves, p, sizeof halves);
   const Words words = __builtin_convertvector(halves, Words) << 16;
   __builtin_memcpy(&values, &words, sizeof values);
+}
+
+template <typename T>
+void peaks(float* most, const T* x, int64_t n, int64_t stretch) {
+  for (int64_t begin = 0; begin < n; begin += stretch, ++most) {
+    const int64_t end = begin + stretch < n ? begin + stretch : n;
+    float top = load(x + begin);
+    int unordered = 0;
+#pragma omp simd reduction(max : top) reduction(| : unordered)
+    for (int64_t i = begin; i < end; ++i) {
+      const float value = load(x + i);
+      top = value > top ? value : top;
+      unordered |= value != value;
+    }
+    *most = unordered ? __builtin_nanf("") : top;
+  }
+}
+
+template <typename T>
+void exponentials(float* y, const T* x, int64_t n, float divisor, float shift) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] = exp_of(load(x + i) / divisor - shift);
+}
+
+template <typename T>
+void dot_products(float* y, const T* x, const T* w, const TileShape& shape) {
+  for (int64_t t = 0; t < shape.tokens; ++t) {
+    for (int64_t o = 0; o < shape.outputs; ++o) {
+      dot_rows(y + t * shape.y_stride + o, x + t * shape.x_stride, w + o * shape.width, 1, 0,
+               shape.width);
+    }
+  }
+}
+
+// kVectors of the sums stay in registers.
+template <int kVectors, typename T>
+inline void add_weighted_columns(float* sums, const float* weights, const T* x, int64_t rows,
+                                 int64_t width) {
+  Floats own[kVectors];
+#pragma GCC unroll 4
+  for (int c = 0; c < kVectors; ++c) load16(own[c], sums + c * kFloats);
+  for (int64_t r = 0; r < rows; ++r, x += width) {
+#pragma GCC unroll 4
+    for (int c = 0; c < kVectors; ++c) {
+      Floats values;
+      load16(values, x + c * kFloats);
+      own[c] += values * weights[r];
+    }
+  }
+  __builtin_memcpy(sums, own, sizeof own);
+}
+
+template <typename T>
+void add_weighted(float* sums, const float* weights, const T* x, int64_t rows, int64_t width) {
+  int64_t i = 0;
+  for (; i + 4 * kFloats <= width; i += 4 * kFloats)
+    add_weighted_columns<4>(sums + i, weights, x + i, rows, width);
+  for (; i + kFloats <= width; i += kFloats)
+    add_weighted_columns<1>(sums + i, weights, x + i, rows, width);
+  for (; i < width; ++i) {
+    float sum = sums[i];
+    for (int64_t r = 0; r < rows; ++r) sum += weights[r] * load(x + r * width + i);
+    sums[i] = sum;
+  }
+}
+
+template <typename T>
+void narrow(T* y, const float* x, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) store(y + i, x[i]);
 }
 
 // The sums of kRows outputs and kTokens tokens stay in registers.
@@ -392,7 +438,8 @@ constexpr RowKernels<T> all_row_kernels() {
           &swiglu<T>,          &swiglu_backward<T>,   &geglu<T>, &geglu_backward<T>,
           &softcap<T>, &softcap_backward<T>, &log_softmax_pick<T>,
           &log_softmax_pick_backward<T>,
-          &attend_one<T>,
+          &dot_products<T>,    &add_weighted<T>,      &narrow<T>,
+          &peaks<T>,           &exponentials<T>,
           &dot_rows<T>,
           &thin_product<T>};
 }

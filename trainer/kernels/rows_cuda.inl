@@ -277,7 +277,11 @@ constexpr RowKernels<T> launch_table() {
           .softcap_backward = L::softcap_backward,
           .log_softmax_pick = L::pick,
           .log_softmax_pick_backward = L::pick_backward,
-          .attend_one = nullptr,
+          .dot_products = nullptr,
+          .add_weighted = nullptr,
+          .narrow = nullptr,
+          .peaks = nullptr,
+          .exponentials = nullptr,
           .dot_rows = nullptr,
           .thin_product = nullptr};
 }

@@ -65,6 +65,10 @@ struct SwigluFunction : torch::autograd::Function<SwigluFunction> {
 }  // namespace
 
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up, Path path) {
+  if (!at::GradMode::is_enabled()) {
+    return (use_rows(gate, path) ? forward_rows : forward_plain)(gate.contiguous(),
+                                                                 up.contiguous());
+  }
   return SwigluFunction::apply(gate.contiguous(), up.contiguous(), path);
 }
 

@@ -8,23 +8,12 @@
 namespace lathe {
 namespace {
 
-// Appends the new keys and values of one sequence and returns all it holds.
-PastKeys append(KvCache& cache, int64_t layer, const at::Tensor& k_TKD, const at::Tensor& v_TKD) {
-  const int64_t begin = cache.length, end = begin + k_TKD.size(0);
-  cache.keys[layer].slice(0, begin, end).copy_(k_TKD);
-  cache.values[layer].slice(0, begin, end).copy_(v_TKD);
-  return {cache.keys[layer].slice(0, 0, end), cache.values[layer].slice(0, 0, end)};
-}
-
-at::Tensor attend_cached(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const at::Tensor& v_TKD,
-                         const Documents& documents, int64_t layer, const Scoring& scoring) {
-  std::vector<PastKeys> past;
-  for (size_t d = 0; d < documents.caches.size(); ++d) {
-    const int64_t begin = documents.cu_seqlens[d], end = documents.cu_seqlens[d + 1];
-    past.push_back(append(*documents.caches[d], layer, k_TKD.slice(0, begin, end),
-                          v_TKD.slice(0, begin, end)));
-  }
-  return attention_over_past(q_TQD, documents.cu_seqlens, past, scoring);
+at::Tensor attend_cached(const Heads& heads, const Documents& documents, int64_t layer,
+                         const Scoring& scoring) {
+  std::vector<CachedKeys> past;
+  for (const KvCache* cache : documents.caches) past.push_back({cache->blocks, cache->length});
+  return cached_attention(heads.q_TQD, heads.k_TKD, heads.v_TKD, documents.cu_seqlens, past, layer,
+                          scoring);
 }
 
 std::vector<at::Tensor> products(const at::Tensor& x_TH, std::vector<LinearLayer>& layers,
@@ -73,7 +62,7 @@ at::Tensor SelfAttention::attend(const Heads& heads, const Documents& documents,
   const at::Tensor out_TQD =
       documents.caches.empty()
           ? lathe::attention(q_TQD, k_TKD, v_TKD, documents.cu_seqlens, scoring)
-          : attend_cached(q_TQD, k_TKD, v_TKD, documents, layer, scoring);
+          : attend_cached(heads, documents, layer, scoring);
   return out_TQD.flatten(1);
 }
 

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "trainer/kernels/attention.h"
+#include "trainer/kernels/cached_attention.h"
 #include "trainer/model.h"
 #include "trainer/models/linear_layer.h"
 #include "trainer/models/norm_layer.h"

@@ -18,7 +18,7 @@ struct RouterFunction : torch::autograd::Function<RouterFunction> {
     ctx->save_for_backward({x_TH});
     ctx->saved_data["router"] = reinterpret_cast<int64_t>(&router);
     const at::ScalarType wide = accumulate_type(x_TH.scalar_type());
-    return at::mm(x_TH.to(wide), leaf_EH.to(wide).t());
+    return product(x_TH.to(wide), leaf_EH.to(wide));
   }
   static variable_list backward(AutogradContext* ctx, variable_list dy) {
     const at::Tensor x_TH = ctx->get_saved_variables()[0];

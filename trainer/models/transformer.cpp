@@ -37,10 +37,7 @@ Continued continue_documents(const Batch& batch, std::span<KvCache* const> cache
   for (size_t d = 0; d < caches.size(); ++d) {
     const int64_t count = batch.cu_seqlens[d + 1] - batch.cu_seqlens[d];
     const int64_t end = caches[d]->length + count;
-    if (end > caches[d]->capacity) {
-      throw std::invalid_argument("a KV cache of capacity " + std::to_string(caches[d]->capacity) +
-                                  " cannot hold " + std::to_string(end) + " tokens");
-    }
+    caches[d]->make_room(count);
     for (int64_t p = caches[d]->length; p < end; ++p) positions.push_back(p);
     lengths.push_back(end);
   }
