@@ -31,6 +31,30 @@ TEST(LoggedGroup, NotesCallsWithAxisBytesAndStep) {
   });
 }
 
+// Both count on their own, so that the numbers are equal at all ranks.
+TEST(LoggedGroup, NotesWhatIsDoneBesideApart) {
+  run_world({.backend = "local", .ranks = 2}, [](std::unique_ptr<Group> world) {
+    auto log = std::make_unique<RankLog>();
+    Mesh mesh(logged(std::move(world), *log), {.overlap = true});
+    EXPECT_EQ(log->own.begun, 3);  // splits
+    const int64_t piece = mesh.beside()->give([](Group& dp) {
+      at::Tensor values = at::ones({3});
+      dp.all_reduce(values, Reduce::kSum);
+      dp.barrier();
+    });
+    for (int i = 0; i < 100; ++i) mesh.dp().barrier();
+    mesh.beside()->wait(piece);
+    EXPECT_EQ(log->own.begun, 103);
+    EXPECT_EQ(log->own.ended, 103);
+    EXPECT_EQ(log->beside.begun, 2);
+    EXPECT_EQ(log->beside.ended, 2);
+    EXPECT_STREQ(log->beside.record(1).name, "all_reduce");
+    EXPECT_STREQ(log->beside.record(1).axis, "dp");
+    EXPECT_STREQ(log->beside.record(2).name, "barrier");
+    EXPECT_STREQ(log->own.record(103).axis, "dp");
+  });
+}
+
 TEST(LoggedGroup, KeepsTheLast1024) {
   run_world({.backend = "local", .ranks = 2}, [](std::unique_ptr<Group> world) {
     auto log = std::make_unique<RankLog>();
