@@ -78,6 +78,7 @@ bool wait_for(std::span<MPI_Request> requests, const std::atomic<bool>* give_up 
                           MPI_STATUSES_IGNORE));
     if (done) return true;
     if (give_up != nullptr && *give_up) return false;
+    if (look < 50) continue;  // some microseconds: small messages are there at once
     if (look < 2000) {
       std::this_thread::yield();
     } else {
