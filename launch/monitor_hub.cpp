@@ -143,7 +143,7 @@ std::optional<Hub::Suspect> Hub::suspect_of_hang() const {
   bool late = false;
   for (const Peer& peer : peers_) {
     if (peer.gone() || !peer.came) continue;
-    if (!last || std::pair(peer.beat.begun, peer.beat.waits()) < std::pair(last->beat.begun, last->beat.waits())) last = &peer;
+    if (!last || std::pair(peer.beat.begun(), peer.beat.waits()) < std::pair(last->beat.begun(), last->beat.waits())) last = &peer;
   }
   for (const Peer& peer : peers_) {
     const double limit = page_.timeouts[static_cast<size_t>(peer.beat.phase)] * kSecond;
@@ -159,12 +159,12 @@ std::optional<Hub::Suspect> Hub::suspect_of_hang() const {
 void Hub::tell_of_late(int64_t now) {
   const double limit = page_.heartbeat_timeout / 2 * kSecond;
   int64_t newest = 0;
-  for (const Peer& peer : peers_) newest = std::max(newest, peer.beat.begun);
+  for (const Peer& peer : peers_) newest = std::max(newest, peer.beat.begun());
   std::vector<Beat> waiting, late;
   for (const Peer& peer : peers_) {
     if (!peer.came || peer.gone()) return;
     if (peer.beat.phase == Phase::kStart) return;  // raw files are prepared
-    const bool waits = peer.beat.begun == newest && peer.beat.waits();
+    const bool waits = peer.beat.begun() == newest && peer.beat.waits();
     if (waits && static_cast<double>(peer.beat.idle + now - peer.heard) < limit) return;
     (waits && peer.beat.state != RankState::kStopped ? waiting : late).push_back(peer.beat);
   }

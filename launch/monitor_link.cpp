@@ -63,14 +63,36 @@ int connect_to_one_of(const std::string& hub) {
   return -1;
 }
 
+Calls calls_of(const CollectiveLog& log) {
+  Calls calls;
+  calls.ended = log.ended;
+  calls.begun = log.begun;
+  calls.last = log.record(calls.begun);
+  return calls;
+}
+
+// Those of the ranks that wait in the same collective of this thread as the first that waits in one; "": none.
+std::string waiting_text(const std::vector<Beat>& beats, Calls Beat::* thread, const char* where) {
+  std::vector<Beat> waiting;
+  for (const Beat& beat : beats) {
+    const Calls& calls = beat.*thread;
+    if (!calls.waits()) continue;
+    const Calls& first = waiting.empty() ? calls : waiting[0].*thread;
+    if (std::strcmp(calls.last.name, first.last.name) == 0 && calls.begun == first.begun) waiting.push_back(beat);
+  }
+  if (waiting.empty()) return "";
+  const CollectiveRecord& last = (waiting[0].*thread).last;
+  return fmt::format("{} wait{}{} in {} over {} (no. {}, {} bytes) of step {}", ranks_text(waiting), waiting.size() == 1 ? "s" : "", where, last.name,
+                     last.axis, last.number, last.bytes, last.step);
+}
+
 }  // namespace
 
 Beat beat_of(const WatchPage& page, int rank, pid_t pid, int64_t now) {
   const RankLog& log = page.log;
   Beat beat{.rank = rank, .run_id = page.run_id, .pid = pid, .phase = log.phase, .step = log.step};
-  beat.ended = log.ended;
-  beat.begun = log.begun;
-  beat.last = log.record(beat.begun);
+  beat.own = calls_of(log.own);
+  beat.beside = calls_of(log.beside);
   beat.idle = now - log.moved;
   beat.waited = log.waited;
   if (is_stopped(pid)) beat.state = RankState::kStopped;
@@ -92,16 +114,9 @@ std::string ranks_text(const std::vector<Beat>& beats) {
 }
 
 std::string waiting_text(const std::vector<Beat>& beats) {
-  std::vector<Beat> waiting;
-  for (const Beat& beat : beats) {
-    const bool first = waiting.empty();
-    if (beat.waits() && (first || (std::strcmp(beat.last.name, waiting[0].last.name) == 0 && beat.begun == waiting[0].begun)))
-      waiting.push_back(beat);
-  }
-  if (waiting.empty()) return "no rank waits in a collective";
-  const CollectiveRecord& last = waiting[0].last;
-  return fmt::format("{} wait{} in {} over {} (no. {}, {} bytes) of step {}", ranks_text(waiting), waiting.size() == 1 ? "s" : "", last.name,
-                     last.axis, last.number, last.bytes, last.step);
+  const std::string own = waiting_text(beats, &Beat::own, ""), beside = waiting_text(beats, &Beat::beside, " beside the pass");
+  if (own.empty() && beside.empty()) return "no rank waits in a collective";
+  return own + (own.empty() || beside.empty() ? "" : ", ") + beside;
 }
 
 std::string fatal_line(const Beat& culprit, const std::string& cause) {

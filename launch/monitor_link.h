@@ -12,6 +12,14 @@ namespace lathe {
 
 enum class RankState : int32_t { kRunning, kStopped, kDone, kFailed, kKilled };
 
+// How far one thread of a rank is with its collectives.
+struct Calls {
+  int64_t begun = 0, ended = 0;
+  CollectiveRecord last{};
+
+  bool waits() const { return begun > ended; }
+};
+
 struct Beat {
   uint32_t magic = 0x6c617468;
   int32_t rank = 0;
@@ -20,12 +28,14 @@ struct Beat {
   int32_t code = 0;  // the exit code, or the signal
   int32_t pid = 0;
   Phase phase = Phase::kStart;
-  int64_t step = 0, begun = 0, ended = 0;
-  int64_t idle = 0, waited = 0;  // nanoseconds: since anything changed; in collectives
-  CollectiveRecord last{};       // collective
+  int64_t step = 0;
+  int64_t idle = 0, waited = 0;  // nanoseconds: since anything changed; for its peers
+  Calls own{}, beside{};         // of the rank's own thread, and of the one beside it
   char host[64] = "";
 
-  bool waits() const { return begun > ended; }
+  bool waits() const { return own.waits() || beside.waits(); }
+  // Of ranks that all stand still, the one that the others wait for has begun least.
+  int64_t begun() const { return own.begun + beside.begun; }
 };
 
 struct Answer {

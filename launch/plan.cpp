@@ -13,6 +13,7 @@
 #include "launch/fatal.h"
 #include "launch/run_files.h"
 #include "launch/run_verb.h"
+#include "parallel/world.h"
 #include "recipes/parts.h"
 #include "recipes/trained_model.h"
 #include "trainer/gemm_share.h"
@@ -69,6 +70,13 @@ int64_t rows_of_step(const TrainConfig& train, int64_t data_ranks) {
   return train.per_device_train_batch_size * train.gradient_accumulation_steps * data_ranks;
 }
 
+// What parallel.overlap comes to on such ranks.
+bool overlaps(const ParallelSection& parallel, const PlanArguments& a) {
+  if (parallel.overlap != "auto") return parallel.overlap == "true";
+  if (a.gpu != "cpu") return true;
+  return spares_a_core({.ranks = static_cast<int>(a.ranks), .threads_per_rank = static_cast<int>(parallel.threads_per_rank)});
+}
+
 PlannedRun planned_run(const RunConfig& config, const PlanArguments& a, at::ScalarType dtype) {
   PlannedRun run{.model = read_model_config(config.model.model_name_or_path),
                  .dtype = dtype,
@@ -79,7 +87,8 @@ PlannedRun planned_run(const RunConfig& config, const PlanArguments& a, at::Scal
                             .trainable_layers = config.model.freeze_trainable_layers},
                  .row_tokens = config.data.max_length,
                  .rows = a.rows > 0 ? a.rows : rows_of_step(config.train, a.ranks / config.parallel.tp),
-                 .trained_share = a.targets};
+                 .trained_share = a.targets,
+                 .overlap = overlaps(config.parallel, a)};
   if (config.has_lora) run.lora.push_back(config.lora);
   return run;
 }
@@ -217,7 +226,8 @@ int plan_verb(int argc, char** argv) {
   arguments.flag("--json", a.json, "everything as one JSON object; bytes and seconds");
   arguments.footer(R"(
 What is assumed: rows are full (packed to data.max_length) and attention looks over whole rows; products reach 65 % of the speed
-of large ones; messages take turns with the products, none is hidden behind them; 8 % of a rank's memory stays free. Not
+of large ones; messages take turns with the products, none is hidden behind them (with parallel.overlap
+memory has the unit more that this needs); 8 % of a rank's memory stays free. Not
 counted: the copy of a background save (save_in_background), evaluation, generation.
 
 lathe plan configs/sft.yaml model_name_or_path=Llama-3.1-8B --ranks 64 --gpus-per-node 8 --gpu h100 --rows 256

@@ -22,12 +22,17 @@ using Json = nlohmann::json;
 
 constexpr const char* kFolder = "postmortem";
 
+// Of one thread of a rank.
+struct Calls {
+  int64_t begun = 0, ended = 0;
+  std::map<int64_t, Json> collectives;  // by number
+  bool waits() const { return begun > ended; }
+};
+
 struct RankFile {
   Json rank;
-  std::map<int64_t, Json> collectives;  // by number
+  Calls own, beside;
   int64_t number() const { return rank.at("rank"); }
-  int64_t begun() const { return rank.at("begun"); }
-  bool waits() const { return rank.at("begun") > rank.at("ended"); }
 };
 
 RankFile read_rank(const fs::path& path) {
@@ -40,13 +45,16 @@ RankFile read_rank(const fs::path& path) {
       Json json = Json::parse(text);
       if (line == 1) {
         file.rank = std::move(json);
-        for (const char* key : {"rank", "size", "run_id", "begun", "ended", "step"}) file.rank.at(key).get<int64_t>();
+        for (const char* key : {"rank", "size", "run_id", "step"}) file.rank.at(key).get<int64_t>();
+        file.own = {.begun = file.rank.at("begun"), .ended = file.rank.at("ended"), .collectives = {}};
+        file.beside = {.begun = file.rank.at("begun_beside"), .ended = file.rank.at("ended_beside"), .collectives = {}};
         for (const char* key : {"host", "state", "phase", "verdict"}) file.rank.at(key).get<std::string>();
       } else {
         for (const char* key : {"bytes", "step"}) json.at(key).get<int64_t>();
         for (const char* key : {"name", "axis"}) json.at(key).get<std::string>();
         const int64_t number = json.at("number");
-        file.collectives[number] = std::move(json);
+        Calls& calls = json.at("beside").get<bool>() ? file.beside : file.own;
+        calls.collectives[number] = std::move(json);
       }
     }
   } catch (const Json::exception& error) {
@@ -88,14 +96,19 @@ std::string describe(const Json& collective) {
                      collective.at("bytes").get<int64_t>(), collective.at("step").get<int64_t>());
 }
 
+// The last collective of a thread; "none" where there is none.
+std::string last_text(const Calls& calls) {
+  const auto last = calls.collectives.find(calls.begun);
+  if (last == calls.collectives.end()) return "none";
+  return fmt::format("no. {} {} ({})", calls.begun, calls.waits() ? "waits in" : "done:", describe(last->second));
+}
+
 void print_ranks(const std::vector<RankFile>& files) {
   fmt::print("{:>4}  {:<16} {:<8} {:<5} {:>6}  last collective\n", "rank", "host", "state", "phase", "step");
   for (const RankFile& file : files) {
-    const auto last = file.collectives.find(file.begun());
-    fmt::print("{:>4}  {:<16} {:<8} {:<5} {:>6}  {}\n", file.number(), file.rank.at("host").get<std::string>(), file.rank.at("state").get<std::string>(),
-               file.rank.at("phase").get<std::string>(), file.rank.at("step").get<int64_t>(),
-               last == file.collectives.end() ? "none"
-                                              : fmt::format("no. {} {} ({})", file.begun(), file.waits() ? "waits in" : "done:", describe(last->second)));
+    const std::string beside = file.beside.begun > 0 ? "; beside the pass " + last_text(file.beside) : "";
+    fmt::print("{:>4}  {:<16} {:<8} {:<5} {:>6}  {}{}\n", file.number(), file.rank.at("host").get<std::string>(), file.rank.at("state").get<std::string>(),
+               file.rank.at("phase").get<std::string>(), file.rank.at("step").get<int64_t>(), last_text(file.own), beside);
   }
 }
 
@@ -107,37 +120,47 @@ void print_missing(const std::vector<RankFile>& files) {
   if (!missing.empty()) fmt::print("nothing was left by rank {}: lost with its monitor or host, or written on its host's own disk\n", fmt::join(missing, ", "));
 }
 
-// Where somebody waits: who is not there, or is there with another call.
-void print_absent(const std::vector<RankFile>& files) {
+// Where somebody waits in one of the ranks' two threads: who is not there, or is there with another call. False: nobody waits.
+bool print_absent(const std::vector<RankFile>& files, Calls RankFile::* thread) {
   int64_t newest = 0;
-  for (const RankFile& file : files) newest = std::max(newest, file.begun());
+  for (const RankFile& file : files) newest = std::max(newest, (file.*thread).begun);
   const RankFile* first = nullptr;
   std::vector<int64_t> waiting, absent;
   for (const RankFile& file : files) {
-    const bool there = file.begun() == newest && file.waits();
+    const Calls& calls = file.*thread;
+    const bool there = calls.begun == newest && calls.waits();
     (there ? waiting : absent).push_back(file.number());
     if (there && !first) first = &file;
   }
-  if (!first) {
-    fmt::print("no rank waited in a collective\n");
-    return;
-  }
-  const std::string call = describe(first->collectives.at(newest));
+  if (!first) return false;
+  const std::map<int64_t, Json>& made = (first->*thread).collectives;
+  const std::string call = describe(made.at(newest));
   if (!absent.empty()) {
     fmt::print("did not arrive at no. {} ({}): rank {}; rank {} waited there\n", newest, call, fmt::join(absent, ", "), fmt::join(waiting, ", "));
   } else {
     fmt::print("all were in no. {} ({})\n", newest, call);
   }
   for (const RankFile& file : files) {
-    if (file.rank.at("state") == "stopped" || file.rank.at("state") == "killed")
-      fmt::print("rank {} was {} in phase {}\n", file.number(), file.rank.at("state").get<std::string>(), file.rank.at("phase").get<std::string>());
-    for (const auto& [number, collective] : file.collectives) {
-      const auto other = first->collectives.find(number);
-      if (other == first->collectives.end() || describe(other->second) == describe(collective)) continue;
+    for (const auto& [number, collective] : (file.*thread).collectives) {
+      const auto other = made.find(number);
+      if (other == made.end() || describe(other->second) == describe(collective)) continue;
       fmt::print("no. {} is another call at rank {} ({}) than at rank {} ({})\n", number, file.number(), describe(collective), first->number(),
                  describe(other->second));
       break;
     }
+  }
+  return true;
+}
+
+void print_absent(const std::vector<RankFile>& files) {
+  const bool own = print_absent(files, &RankFile::own), beside = print_absent(files, &RankFile::beside);
+  if (!own && !beside) {
+    fmt::print("no rank waited in a collective\n");
+    return;
+  }
+  for (const RankFile& file : files) {
+    if (file.rank.at("state") == "stopped" || file.rank.at("state") == "killed")
+      fmt::print("rank {} was {} in phase {}\n", file.number(), file.rank.at("state").get<std::string>(), file.rank.at("phase").get<std::string>());
   }
 }
 

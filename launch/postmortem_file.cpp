@@ -10,7 +10,27 @@
 namespace lathe {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 constexpr double kNanoseconds = 1e-9;
+
+// The last ones of a thread up to number `begun`.
+void write_collectives(std::ostream& out, const CollectiveLog& log, int64_t begun, bool beside) {
+  const int64_t now = steady_now();
+  for (int64_t number = std::max<int64_t>(1, begun - CollectiveLog::kRecords + 1); number <= begun; ++number) {
+    const CollectiveRecord& record = log.record(number);
+    out << Json{{"number", record.number},
+                {"beside", beside},
+                {"name", record.name},
+                {"axis", record.axis},
+                {"bytes", record.bytes},
+                {"step", record.step},
+                {"phase", kPhaseNames[static_cast<size_t>(record.phase)]},
+                {"seconds_ago", static_cast<double>(now - record.begin) * kNanoseconds},
+                {"seconds", record.end > 0 ? Json(static_cast<double>(record.end - record.begin) * kNanoseconds) : Json()}}
+        << '\n';
+  }
+}
 
 }  // namespace
 
@@ -21,8 +41,6 @@ void write_postmortem(const WatchPage& page, const Beat& last, const std::string
   const fs::path temporary = path.string() + ".tmp";
   std::error_code error;
   fs::create_directories(folder, error);
-  const int64_t now = steady_now();
-  using Json = nlohmann::ordered_json;
   std::ofstream out(temporary);
   out << Json{{"rank", last.rank},
               {"size", page.size},
@@ -33,23 +51,15 @@ void write_postmortem(const WatchPage& page, const Beat& last, const std::string
               {"code", last.code},
               {"phase", kPhaseNames[static_cast<size_t>(last.phase)]},
               {"step", last.step},
-              {"begun", last.begun},
-              {"ended", last.ended},
+              {"begun", last.own.begun},
+              {"ended", last.own.ended},
+              {"begun_beside", last.beside.begun},
+              {"ended_beside", last.beside.ended},
               {"idle_seconds", static_cast<double>(last.idle) * kNanoseconds},
               {"verdict", verdict}}
       << '\n';
-  for (int64_t number = std::max<int64_t>(1, last.begun - RankLog::kRecords + 1); number <= last.begun; ++number) {
-    const CollectiveRecord& record = page.log.record(number);
-    out << Json{{"number", record.number},
-                {"name", record.name},
-                {"axis", record.axis},
-                {"bytes", record.bytes},
-                {"step", record.step},
-                {"phase", kPhaseNames[static_cast<size_t>(record.phase)]},
-                {"seconds_ago", static_cast<double>(now - record.begin) * kNanoseconds},
-                {"seconds", record.end > 0 ? Json(static_cast<double>(record.end - record.begin) * kNanoseconds) : Json()}}
-        << '\n';
-  }
+  write_collectives(out, page.log.own, last.own.begun, false);
+  write_collectives(out, page.log.beside, last.beside.begun, true);
   out.close();
   if (out) fs::rename(temporary, path, error);
 }

@@ -67,8 +67,23 @@ std::string binding_warning(int64_t threads_per_rank) {
                      own, cores, ranks, wanted, ranks, wanted);
 }
 
-MpiSession::MpiSession(bool wanted) : wanted_(wanted) {
-  if (wanted_) mpi_start();
+bool may_overlap_mpi(const ParallelSection& parallel, const WorldOptions& options) {
+  if (options.backend != "mpi" || parallel.zero < 2 || parallel.overlap == "false") return false;
+  return parallel.overlap == "true" || parallel.threads_per_rank > 0;
+}
+
+bool overlaps(Group& world, const ParallelSection& parallel, const WorldOptions& options) {
+  if (parallel.zero < 2 || parallel.overlap == "false") return false;
+  const bool asked = parallel.overlap == "true", spare = asked || options.device == "cuda" || spares_a_core(options);
+  if (any(world, !spare)) return false;
+  const bool mute = options.backend == "mpi" && !mpi_from_threads();
+  if (mute && world.rank() == 0 && may_overlap_mpi(parallel, options))
+    fmt::print("parallel.overlap: this MPI can not be called from two threads; the passes wait for sums and weights\n");
+  return !any(world, mute);
+}
+
+MpiSession::MpiSession(bool wanted, bool from_threads) : wanted_(wanted) {
+  if (wanted_) mpi_start(from_threads);
 }
 
 MpiSession::~MpiSession() {

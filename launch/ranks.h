@@ -11,16 +11,23 @@ namespace lathe {
 
 WorldOptions world_options(const ParallelSection& parallel, int launched);
 
+// Whether overlaps() may come to say yes for ranks that talk over MPI.
+bool may_overlap_mpi(const ParallelSection& parallel, const WorldOptions& options);
+
 // Throws Coded where the config and what a launcher started do not go together. launched: launched_ranks().
 void check_launch(const ParallelSection& parallel, int launched);
 
 // What to do when the launcher bound this rank to fewer cores than its threads could use; "": it did not.
 std::string binding_warning(int64_t threads_per_rank);
 
+// parallel.overlap with auto decided, the same for all ranks. Collective. Says so where MPI can not be called from two threads.
+bool overlaps(Group& world, const ParallelSection& parallel, const WorldOptions& options);
+
 // MPI from the first rank to the last message; ends the whole world when this process fails, so that no peer hangs.
 class MpiSession {
  public:
-  explicit MpiSession(bool wanted);
+  // from_threads: another thread than this one may call it too, if the library lets it.
+  explicit MpiSession(bool wanted, bool from_threads = false);
   ~MpiSession();
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;

@@ -32,7 +32,7 @@ int train(const RunRequest& request, bool is_first_rank, int launched, WatchPage
     configure_watch(*watch, request.config.parallel, request.config.output_dir);
     options.log = &watch->log;
   }
-  const MpiSession mpi(options.backend != "local");
+  const MpiSession mpi(options.backend != "local", may_overlap_mpi(request.config.parallel, options));
   std::optional<RunFolder> folder;
   if (is_first_rank) {
     folder.emplace(request.config.output_dir);
@@ -49,7 +49,9 @@ int train(const RunRequest& request, bool is_first_rank, int launched, WatchPage
     run_world(options, [&](std::unique_ptr<Group> world) {
       check_ranks(*world, launched, identity);
       if (watch) link_watch(*watch, *world);
-      const int result = recipe.run({.config = request.config,
+      RunConfig config = request.config;
+      config.parallel.overlap = overlaps(*world, config.parallel, options) ? "true" : "false";
+      const int result = recipe.run({.config = std::move(config),
                                      .world = std::move(world),
                                      .fingerprint = request.fingerprint,
                                      .cache_dir = user_cache_dir(),

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <stdexcept>
+#include <string>
 
 // A set of ranks that act together. Every rank makes the same calls in the same order. Tensors are
 // contiguous and on device(); calls are ordered with that device's current stream. A failure, here
@@ -43,6 +44,10 @@ class Group {
 
   // Ranks that pass the same color (0 or more) form a new group, ordered by their rank here.
   virtual std::unique_ptr<Group> split(int color) = 0;
+
+  // From any thread: this rank makes no more calls, for this reason. A call that waits for its
+  // peers throws PeerLost, as every later one does, here and at the peers where they can be told.
+  virtual void abandon(const std::string& /*why*/) {}
 };
 
 }  // namespace lathe

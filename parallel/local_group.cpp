@@ -73,6 +73,9 @@ class LocalGroup final : public Group {
     team_->point.part();
   }
   std::unique_ptr<Group> split(int color) override;
+  void abandon(const std::string& why) override {
+    team_->point.abandon("rank " + std::to_string(members_[rank_]) + " " + why);
+  }
 
  private:
   // Between meet and part the peers' offers and their memory may be read. Nothing there throws: a

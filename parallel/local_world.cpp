@@ -83,10 +83,18 @@ bool MeetingPoint::arrive(std::unique_lock<std::mutex>& lock, Broken broken) {
 
 void MeetingPoint::meet(std::span<const int> members) {
   std::unique_lock lock(world_.mutex_);
-  const auto broken = [&] { return world_.broken(members); };
+  const auto broken = [&] { return !abandoned_.empty() || world_.broken(members); };
   // Looking and counting happen under one lock, and broken stays broken: after one member has given
   // up, no other can complete the count.
-  if (broken() || !arrive(lock, broken)) throw PeerLost(world_.why_broken(members));
+  if (!broken() && arrive(lock, broken)) return;
+  const std::string why = world_.why_broken(members);
+  throw PeerLost(why.empty() ? abandoned_ : why);
+}
+
+void MeetingPoint::abandon(const std::string& why) {
+  const std::lock_guard lock(world_.mutex_);
+  if (abandoned_.empty()) abandoned_ = why;
+  world_.changed_.notify_all();
 }
 
 void MeetingPoint::part() {

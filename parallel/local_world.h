@@ -51,6 +51,9 @@ class MeetingPoint {
   // A second barrier, after meet returned, that no failure interrupts: peers may still be reading
   // this rank's memory.
   void part();
+  // From any thread: nobody meets here any more. Who waits, or comes, throws PeerLost with this
+  // reason; members that are all there already go on and part.
+  void abandon(const std::string& why);
 
  private:
   // Counts this rank in; true once all are there, false when `broken` comes first.
@@ -59,6 +62,7 @@ class MeetingPoint {
 
   LocalWorld& world_;
   const int size_;
+  std::string abandoned_;  // why; under the world's lock
   int arrived_ = 0;
   std::atomic<uint64_t> turn_ = 0;
 };

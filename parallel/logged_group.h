@@ -15,4 +15,10 @@ std::unique_ptr<Group> logged(std::unique_ptr<Group> group, RankLog& log);
 // What the group's collectives are called in its log: dp, tp. No effect on a group without one.
 void name_axis(Group& group, const char* axis);
 
+// From now on another thread than the rank's own makes the group's calls. No effect on a group without a log.
+void note_beside(Group& group);
+
+// Null for a group without one.
+RankLog* log_of(Group& group);
+
 }  // namespace lathe

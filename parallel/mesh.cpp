@@ -51,6 +51,10 @@ Mesh::Mesh(std::unique_ptr<Group> world, MeshShape shape) : world_(std::move(wor
   dp_ = world_->split(world_->rank() % shape.tp);
   name_axis(*tp_, "tp");
   name_axis(*dp_, "dp");
+  if (!shape.overlap || dp_->size() == 1) return;
+  std::unique_ptr<Group> own = dp_->split(0);
+  note_beside(*own);
+  beside_ = std::make_unique<Background>(std::move(own));
 }
 
 }  // namespace lathe

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "parallel/background.h"
 #include "parallel/group.h"
 
 // The world cut along named axes. Ranks that stand next to each other in the world share a tp
@@ -11,6 +12,7 @@ namespace lathe {
 struct MeshShape {
   int dp = 0;  // 0: world size / tp
   int tp = 1;
+  bool overlap = false;  // what can be is done beside the passes
 };
 
 class Mesh {
@@ -22,10 +24,13 @@ class Mesh {
   Group& world() { return *world_; }
   Group& dp() { return *dp_; }
   Group& tp() { return *tp_; }
+  // Works over dp; null where the rank's own thread does everything.
+  Background* beside() { return beside_.get(); }
   at::Device device() const { return world_->device(); }
 
  private:
   std::unique_ptr<Group> world_, dp_, tp_;
+  std::unique_ptr<Background> beside_;
 };
 
 }  // namespace lathe

@@ -4,10 +4,13 @@
 #include <mpi.h>
 #include <sched.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <list>
+#include <mutex>
+#include <span>
 #include <thread>
 
 #include "parallel/arguments.h"
@@ -66,6 +69,24 @@ struct Comm {
   int world_rank = 0;
 };
 
+// As long as it takes, but leaves the core to others: a peer may be busy for minutes, there may be
+// more ranks than cores, and another thread of this rank may talk meanwhile. False: given up.
+bool wait_for(std::span<MPI_Request> requests, const std::atomic<bool>* give_up = nullptr) {
+  int done = 0;
+  for (int look = 0; true; ++look) {
+    CHECK_MPI(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done,
+                          MPI_STATUSES_IGNORE));
+    if (done) return true;
+    if (give_up != nullptr && *give_up) return false;
+    if (look < 50) continue;  // some microseconds: small messages are there at once
+    if (look < 2000) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+  }
+}
+
 // The offers of all ranks of a communicator, on their way.
 struct Exchange {
   Offer mine;
@@ -79,21 +100,6 @@ struct Exchange {
                              comm.handle, &request));
   }
   Exchange(const Exchange&) = delete;
-
-  // As long as it takes, but leaves the core to others: a peer may be busy for minutes, and there
-  // may be more ranks than cores.
-  void wait() {
-    int done = 0;
-    for (int look = 0; true; ++look) {
-      CHECK_MPI(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
-      if (done) return;
-      if (look < 2000) {
-        std::this_thread::yield();
-      } else {
-        std::this_thread::sleep_for(std::chrono::microseconds(50));
-      }
-    }
-  }
 };
 
 // All communicators of this process, to take leave on each.
@@ -129,6 +135,11 @@ class MpiGroup final : public Group {
   void broadcast(at::Tensor& tensor, int root) override;
   void barrier() override { meet(Call::kBarrier, 0, nullptr); }
   std::unique_ptr<Group> split(int color) override;
+  void abandon(const std::string& why) override {
+    const std::lock_guard lock(abandoned_mutex_);
+    if (why_abandoned_.empty()) why_abandoned_ = fmt::format("rank {} {}", comm_.world_rank, why);
+    abandoned_ = true;
+  }
 
  private:
   struct Piece {
@@ -136,6 +147,10 @@ class MpiGroup final : public Group {
     int64_t bytes = 0;
   };
 
+  void throw_if_abandoned() {
+    const std::lock_guard lock(abandoned_mutex_);
+    if (abandoned_) throw PeerLost(why_abandoned_);
+  }
   // All ranks are here and make the same call, or all throw.
   void meet(Call call, int option, const at::Tensor* tensor);
   // Sends ours_[peer] to every peer and receives theirs_[peer] from it.
@@ -147,6 +162,9 @@ class MpiGroup final : public Group {
   std::shared_ptr<World>
       world_;  // owned by all groups of the world and by run_mpi, which leaves the communicators
   Comm comm_;
+  std::atomic<bool> abandoned_ = false;
+  std::mutex abandoned_mutex_;
+  std::string why_abandoned_;
   std::vector<Piece> ours_, theirs_;
   std::vector<char> scratch_;
 };
@@ -157,9 +175,14 @@ void MpiGroup::meet(Call call, int option, const at::Tensor* tensor) {
     mine.type = static_cast<int32_t>(tensor->scalar_type());
     mine.count = tensor->numel();
   }
-  Exchange exchange(comm_, mine);
-  exchange.wait();
-  const std::vector<Offer>& offers = exchange.offers;
+  throw_if_abandoned();
+  auto exchange = std::make_unique<Exchange>(comm_, mine);
+  if (!wait_for({&exchange->request, 1}, &abandoned_)) {
+    // MPI holds pointers into it: it stays, and the process ends before long.
+    static_cast<void>(exchange.release());
+    throw_if_abandoned();
+  }
+  const std::vector<Offer>& offers = exchange->offers;
   for (const Offer& offer : offers) {
     if (offer.call == Call::kLeave) {
       throw PeerLost(
@@ -192,7 +215,7 @@ void MpiGroup::swap() {
                           &requests.emplace_back()));
     }
   }
-  CHECK_MPI(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE));
+  wait_for(requests);
 }
 
 void MpiGroup::combine_pieces(at::ScalarType type, Reduce op, char* out, int64_t element_bytes) {
@@ -283,11 +306,18 @@ std::unique_ptr<Group> MpiGroup::split(int color) {
 
 }  // namespace
 
-void mpi_start() {
+void mpi_start(bool from_threads) {
   int provided = 0;
-  CHECK_MPI(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided));
+  CHECK_MPI(MPI_Init_thread(nullptr, nullptr,
+                            from_threads ? MPI_THREAD_MULTIPLE : MPI_THREAD_FUNNELED, &provided));
   if (provided < MPI_THREAD_FUNNELED)
     throw std::runtime_error("MPI: this library cannot live with threads");
+}
+
+bool mpi_from_threads() {
+  int provided = 0;
+  CHECK_MPI(MPI_Query_thread(&provided));
+  return provided == MPI_THREAD_MULTIPLE;
 }
 
 void mpi_stop() {
@@ -337,7 +367,7 @@ void run_mpi(const std::function<void(std::unique_ptr<Group>)>& body) {
   // on its way here answers it.
   std::list<Exchange> farewells;
   for (const Comm& comm : world->comms) farewells.emplace_back(comm, Offer{.call = Call::kLeave});
-  for (Exchange& farewell : farewells) farewell.wait();
+  for (Exchange& farewell : farewells) wait_for({&farewell.request, 1});
 }
 
 }  // namespace lathe

@@ -12,8 +12,10 @@ namespace lathe {
 
 // MPI_Init and MPI_Finalize, called by launch/ around everything else, on the main thread. While an
 // exception is on its way mpi_stop does nothing: it would wait for the peers, and mpi_abort has to
-// come.
-void mpi_start();
+// come. from_threads: groups that are not the same one shall be used from several threads at once,
+// which not every library can.
+void mpi_start(bool from_threads = false);
+bool mpi_from_threads();
 void mpi_stop();
 // Ends all processes of the world at once, with this exit code. May be called at any time.
 [[noreturn]] void mpi_abort(int exit_code);

@@ -52,6 +52,7 @@ class Communicator {
     finish(name, call(comm_));
   }
   void throw_if_broken();
+  void abandon(const std::string& why);
 
  private:
   // Non-blocking calls say ncclInProgress at first.
@@ -123,6 +124,7 @@ void Communicator::abort() {
 void Communicator::watch() {
   std::unique_lock lock(mutex_);
   while (!stop_wanted_.wait_for(lock, kWatchInterval, [&] { return stop_; })) {
+    if (aborted_) return;
     ncclResult_t state = ncclSuccess;
     const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
     if (asked != ncclSuccess) state = asked;
@@ -130,6 +132,12 @@ void Communicator::watch() {
     broken_ = fmt::format("NCCL: {} ({})", ncclGetErrorString(state), ncclGetLastError(comm_));
     return abort();
   }
+}
+
+void Communicator::abandon(const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  if (broken_.empty()) broken_ = why;
+  abort();
 }
 
 void Communicator::throw_if_broken() {
@@ -239,6 +247,9 @@ class NcclGroup final : public Group {
   std::unique_ptr<Group> split(int color) override {
     check_color(color);
     return std::make_unique<NcclGroup>(host_->split(color), device_);
+  }
+  void abandon(const std::string& why) override {
+    comm_.abandon("rank " + std::to_string(rank()) + " of its group " + why);
   }
 
  private:

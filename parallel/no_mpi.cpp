@@ -14,7 +14,8 @@ namespace {
 
 }  // namespace
 
-void mpi_start() { refuse(); }
+void mpi_start(bool) { refuse(); }
+bool mpi_from_threads() { return false; }
 void mpi_stop() {}
 void mpi_abort(int exit_code) { std::_Exit(exit_code); }
 std::string mpi_version() { return "none"; }

@@ -7,7 +7,7 @@
 #include <cstring>
 
 // What one rank is doing and its last collectives, as plain memory: another process that maps it reads it at any time,
-// also when the rank is stopped or dead. One thread at a time writes; to note a collective is a few stores.
+// also when the rank is stopped or dead. To note a collective is a few stores.
 namespace lathe {
 
 enum class Phase : int32_t { kStart, kData, kStep, kEval, kSave };
@@ -26,39 +26,45 @@ struct CollectiveRecord {
   char name[16] = "", axis[12] = "";  // axis: world, dp, tp
 };
 
-struct RankLog {
+// The last collectives of one thread of a rank, which alone writes here.
+struct CollectiveLog {
   static constexpr int64_t kRecords = 1024;
 
-  std::atomic<Phase> phase{Phase::kStart};
-  std::atomic<int64_t> step{0};
-  std::atomic<int64_t> begun{0}, ended{0};  // collectives
-  std::atomic<int64_t> moved{0};            // when anything changed last
-  std::atomic<int64_t> waited{0};           // nanoseconds in collectives, of the whole run
+  std::atomic<int64_t> begun{0}, ended{0};
   std::array<CollectiveRecord, kRecords> records{};
 
   CollectiveRecord& record(int64_t number) { return records[static_cast<size_t>(number % kRecords)]; }
   const CollectiveRecord& record(int64_t number) const { return records[static_cast<size_t>(number % kRecords)]; }
+};
+
+struct RankLog {
+  std::atomic<Phase> phase{Phase::kStart};
+  std::atomic<int64_t> step{0};
+  std::atomic<int64_t> moved{0};   // when anything changed last
+  std::atomic<int64_t> waited{0};  // nanoseconds for which peers kept the rank's own thread, of the whole run
+  // Those of the rank's own thread, and of the one beside it (parallel/background.h).
+  CollectiveLog own, beside;
 
   void enter(Phase now, int64_t at_step) {
     phase = now;
     step = at_step;
     moved = steady_now();
   }
-  void begin(const char* name, const char* axis, int64_t bytes) {
-    const int64_t number = begun + 1, now = steady_now();
+  void begin(CollectiveLog& log, const char* name, const char* axis, int64_t bytes) {
+    const int64_t number = log.begun + 1, now = steady_now();
     CollectiveRecord next{.number = number, .bytes = bytes, .step = step, .begin = now, .phase = phase};
     std::strncpy(next.name, name, sizeof next.name - 1);
     std::strncpy(next.axis, axis, sizeof next.axis - 1);
-    record(number) = next;
+    log.record(number) = next;
     moved = now;
-    begun = number;
+    log.begun = number;
   }
-  void end() {
-    const int64_t number = begun, now = steady_now();
-    record(number).end = now;
-    waited = waited + now - record(number).begin;
+  void end(CollectiveLog& log) {
+    const int64_t number = log.begun, now = steady_now();
+    log.record(number).end = now;
+    if (&log == &own) waited += now - log.record(number).begin;
     moved = now;
-    ended = number;
+    log.ended = number;
   }
 };
 

@@ -56,6 +56,11 @@ class Sharding {
   // may be added to between the last two, and its values are whole if they are asked for. A unit
   // that is begun again stays as it is. Collective where something has to come: all ranks use the
   // units in the same order.
+  //
+  // Where the mesh has a Background, sums go on beside the backward of the next unit, and the
+  // values of the unit that will be used next, as it was before, come beside the use of this one.
+  // So a unit more is there, and between begin_pass and the end of a pass values must not change.
+  virtual void begin_pass() {}  // a forward from its beginning; also before anything else is read
   virtual void begin_forward(int /*unit*/) {}
   virtual void end_forward(int /*unit*/) {}
   virtual void begin_backward(int /*unit*/, bool /*values*/) {}

@@ -58,6 +58,15 @@ void run_process(const WorldOptions& options, const Body& body) {
 
 }  // namespace
 
+bool spares_a_core(const WorldOptions& options) {
+  const bool threads = options.backend == "auto" || options.backend == "local";
+  const HostRanks host = threads
+                             ? HostRanks{.size = std::max(1, options.ranks), .cores = own_cores()}
+                             : mpi_host_ranks();
+  const int own = std::min(host.cores / host.size, own_cores());
+  return own > threads_for(options, host.cores, host.size);
+}
+
 void run_world(const WorldOptions& options, const Body& body) {
   const std::string& backend = options.backend;
   if (options.device != "cpu" && options.device != "cuda") {

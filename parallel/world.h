@@ -21,6 +21,9 @@ struct WorldOptions {
   RankLog* log = nullptr;      // mpi, nccl: where this rank's collectives are noted, if anywhere
 };
 
+// Whether each rank of this host has a core more than it computes with. Collective under MPI.
+bool spares_a_core(const WorldOptions& options);
+
 // Runs body once per rank of this process, each with its world group: `ranks` threads for local,
 // once for MPI and NCCL (mpi_start must have been called). Sets ATen's threads for each rank.
 //

@@ -75,7 +75,8 @@ std::string prepared_folder(const RunConfig& config, const DataSource& source, c
 }  // namespace
 
 MeshShape mesh_shape(const ParallelSection& config) {
-  MeshShape shape{.dp = 0, .tp = static_cast<int>(config.tp)};
+  MeshShape shape{
+      .dp = 0, .tp = static_cast<int>(config.tp), .overlap = config.overlap == "true" && config.zero >= 2};
   if (config.dp == "auto") return shape;
   try {
     size_t used = 0;

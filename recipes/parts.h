@@ -19,6 +19,7 @@ namespace lathe {
 
 using Datasets = std::vector<std::shared_ptr<const Dataset>>;
 
+// overlap: auto is taken for false; launch/ decides it before.
 MeshShape mesh_shape(const ParallelSection& config);
 
 // auto: bf16 where the device is fast at it (a GPU, or a CPU with AMX or AVX512_BF16), else fp32.

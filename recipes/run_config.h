@@ -138,6 +138,7 @@ struct ParallelSection {
   bool sequence_parallel = true;
   int64_t ranks = 1;
   std::string backend = "auto";
+  std::string overlap = "auto";
   int64_t threads_per_rank = 0;
   int64_t heartbeat_timeout = 15;
   int64_t start_timeout = 3600, data_timeout = 600, step_timeout = 600, eval_timeout = 1800, save_timeout = 1800;
@@ -154,6 +155,10 @@ void fields(V& v, ParallelSection& c) {
     "tensor-parallel ranks share the tokens out between the layers, and the memory of these");
   v("ranks", c.ranks, "threads of this process that act as ranks (not under mpirun)", between(1, 256));
   v("backend", c.backend, "how ranks talk; auto: mpi under mpirun, else threads", one_of({"auto", "local", "mpi", "nccl"}));
+  v("overlap", c.overlap,
+    "with zero 2 and 3, sums of gradients and weights to come travel beside the passes, by a thread of each rank; auto: on GPUs, "
+    "and where threads_per_rank leaves every rank a core",
+    one_of({"auto", "true", "false"}));
   v("threads_per_rank", c.threads_per_rank, "threads of each rank's tensor operations; 0: cores / ranks", at_least(0));
   v("heartbeat_timeout", c.heartbeat_timeout,
     "seconds after which a rank of mpirun that is silent or stopped counts as lost, and all end with 71; 0: nobody watches",

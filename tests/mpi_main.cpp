@@ -56,7 +56,7 @@ std::vector<Backend> backends() {
 
 int main(int argc, char** argv) {
   if (argc == 2 && std::string(argv[1]) == "throw_before_mpi") lathe::mpi_abort(64);
-  lathe::mpi_start();
+  lathe::mpi_start(/*from_threads=*/true);
   if (argc == 2 && argv[1][0] != '-') {
     lathe::end_badly(argv[1]);
     lathe::mpi_stop();

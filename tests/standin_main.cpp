@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "parallel/background.h"
 #include "parallel/mpi_group.h"
 #include "parallel/nccl_group.h"
 #include "parallel/world.h"
@@ -13,6 +14,7 @@
 // the NCCL of tests/standin, so that its code runs where there is no GPU:
 //   mpirun -np 4 nccl_standin_tests [gtest flags]
 //   mpirun -np 4 nccl_standin_tests fail    the second rank's third collective fails
+//   mpirun -np 4 nccl_standin_tests fail_beside  the same of work beside the pass
 //   mpirun -np 4 nccl_standin_tests share   all ranks have one GPU
 namespace lathe {
 namespace {
@@ -27,12 +29,11 @@ void run_nccl(const std::function<void(std::unique_ptr<Group>)>& body) {
   }
 }
 
-// Which of a few collectives throws, and what: "3 lost", "3 failed", "none".
-std::string first_throw(Group& group) {
-  at::Tensor tensor = at::ones({1000});
+// Which of a few calls throws, and what: "3 lost", "3 failed", "none".
+std::string first_throw(const std::function<void()>& make_call) {
   for (int call = 1; call <= 5; ++call) {
     try {
-      group.all_reduce(tensor, Reduce::kSum);
+      make_call();
     } catch (const PeerLost&) {
       return std::to_string(call) + " lost";
     } catch (const std::runtime_error&) {
@@ -42,19 +43,30 @@ std::string first_throw(Group& group) {
   return "none";
 }
 
-int expect_failure() {
+void sum(Group& group) {
+  at::Tensor tensor = at::ones({1000});
+  group.all_reduce(tensor, Reduce::kSum);
+}
+
+int expect_failure(bool beside_the_pass) {
   int64_t right = 0, ranks = 0;
   run_world({.backend = "mpi"}, [&](std::unique_ptr<Group> world) {
     const std::unique_ptr<Group> host = world->split(0);
     if (world->rank() == 1) setenv("STANDIN_NCCL_FAIL", "3", 1);
     const std::string expected = world->rank() == 1 ? "3 failed" : "3 lost";
-    const std::unique_ptr<Group> group = nccl_group(std::move(world), at::kCPU);
-    const std::string found = first_throw(*group);
+    std::unique_ptr<Group> group = nccl_group(std::move(world), at::kCPU);
+    std::string found;
+    if (beside_the_pass) {
+      Background beside(std::move(group));
+      found = first_throw([&] { beside.wait(beside.give(sum)); });
+    } else {
+      found = first_throw([&] { sum(*group); });
+    }
     if (found != expected && found != "3 lost")
       std::fprintf(stderr, "rank %d: %s\n", host->rank(), found.c_str());
-    at::Tensor sum = at::full({1}, found == expected || found == "3 lost" ? 1 : 0, at::kLong);
-    host->all_reduce(sum, Reduce::kSum);
-    right = sum.item<int64_t>();
+    at::Tensor good = at::full({1}, found == expected || found == "3 lost" ? 1 : 0, at::kLong);
+    host->all_reduce(good, Reduce::kSum);
+    right = good.item<int64_t>();
     ranks = host->size();
   });
   return right == ranks ? 0 : 1;
@@ -72,7 +84,8 @@ int expect_refusal() {
       said = error.what();
     }
     if (!said.starts_with("ranks 0 and 1 have the same GPU (uuid 0000")) ++wrong;
-    if (first_throw(*nccl_group(std::move(world), at::kCPU, true)) != "none") ++wrong;
+    const std::unique_ptr<Group> group = nccl_group(std::move(world), at::kCPU, true);
+    if (first_throw([&] { sum(*group); }) != "none") ++wrong;
     if (wrong > 0) std::fprintf(stderr, "%s\n", said.c_str());
   });
   return wrong;
@@ -91,9 +104,10 @@ std::vector<Backend> backends() {
 int main(int argc, char** argv) {
   lathe::mpi_start();
   int failed = 0;
-  if (argc == 2 && std::string(argv[1]) == "fail") {
-    failed = lathe::expect_failure();
-  } else if (argc == 2 && std::string(argv[1]) == "share") {
+  const std::string fault = argc == 2 ? argv[1] : "";
+  if (fault == "fail" || fault == "fail_beside") {
+    failed = lathe::expect_failure(fault == "fail_beside");
+  } else if (fault == "share") {
     failed = lathe::expect_refusal();
   } else {
     testing::InitGoogleTest(&argc, argv);

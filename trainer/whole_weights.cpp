@@ -65,6 +65,7 @@ class Gatherer {
 
 void with_whole_weights(Model& model, const std::vector<Parameter*>& parameters, Sharding& sharding,
                         Mesh& mesh, const std::function<void(const WeightSource&)>& work) {
+  sharding.begin_pass();
   Gatherer gatherer(model, parameters, sharding, mesh);
   if (mesh.world().rank() != 0) return gatherer.serve();
   try {

@@ -1,4 +1,5 @@
-"""Tokens a second of one rank with both cores and of two ranks with one core each (dp with zero 0-3, tp), beside torch's DDP over gloo.
+"""Tokens a second of one rank with both cores and of two ranks with one core each (dp with zero 0-3, tp), beside torch's DDP over gloo;
+with zero 2 and 3 with and without parallel.overlap.
 
     python tests/bench/scaling.py BENCH build/cpu/bin/lathe [15M fp32] ...
 
@@ -11,7 +12,7 @@ from train_peers import busy
 
 ROWS = {"15M": 8, "60M": 4, "125M": 2}
 SEQ, WARMUP, STEPS = 512, 3, 5
-LAYOUTS = ["one rank", "dp 2 zero 0", "dp 2 zero 1", "dp 2 zero 2", "dp 2 zero 3", "tp 2"]
+LAYOUTS = ["one rank", "dp 2 zero 0", "dp 2 zero 1", "dp 2 zero 2", "dp 2 zero 2 overlap", "dp 2 zero 3", "dp 2 zero 3 overlap", "tp 2"]
 
 
 def command_of(lathe, layout):
@@ -21,7 +22,8 @@ def command_of(lathe, layout):
     launch = ["mpirun", "--allow-run-as-root", "--bind-to", "none", "-np", "2", lathe, "train"]
     if words[0] == "tp":
         return launch, ["tp=2"], 1
-    return launch, [f"zero={words[3]}"], 2
+    overlap = "true" if words[-1] == "overlap" else "false"
+    return launch, [f"zero={words[3]}", f"overlap={overlap}"], 2
 
 
 def ours(lathe, model, data, dtype, rows, layout):
@@ -59,7 +61,7 @@ def main():
         for layout in LAYOUTS:
             speed, others = ours(lathe, model, data, dtype, ROWS[size], layout)
             one = one or speed
-            print(f"{size} {dtype}  {layout:12} {speed:8.1f} tok/s = {speed / one:.2f} x one rank, {speed / ddp:.2f} x DDP   other cores {others:.2f}",
+            print(f"{size} {dtype}  {layout:19} {speed:8.1f} tok/s = {speed / one:.2f} x one rank, {speed / ddp:.2f} x DDP   other cores {others:.2f}",
                   flush=True)
 
 

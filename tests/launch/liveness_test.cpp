@@ -147,7 +147,7 @@ class Liveness : public testing::Test {
     EXPECT_THAT(line, HasSubstr("code=71 rank=" + std::to_string(rank) + " host="));
     EXPECT_THAT(line, HasSubstr(how));
     // Whoever still writes its own part of a checkpoint waits for nobody yet.
-    const std::string waits = "rank " + std::to_string(1 - rank) + " waits in [a-z_]+ over [a-z]+ .no. [0-9]+, [0-9]+ bytes. of step";
+    const std::string waits = "rank " + std::to_string(1 - rank) + " waits( beside the pass)? in [a-z_]+ over [a-z]+ .no. [0-9]+, [0-9]+ bytes. of step";
     EXPECT_THAT(line, testing::ContainsRegex(how.ends_with("phase save") ? waits + "|no rank waits in a collective" : waits));
     expect_nothing_left();
     const ProgramResult postmortem = run_lathe("postmortem " + run_);
@@ -186,6 +186,21 @@ TEST_P(KilledIn, EndsAllWith71AndOneLine) {
 
 INSTANTIATE_TEST_SUITE_P(Phases, KilledIn,
                          testing::Values(std::pair(Phase::kData, 1), std::pair(Phase::kStep, 0), std::pair(Phase::kEval, 1), std::pair(Phase::kSave, 0)));
+
+// Two calls may be under way then.
+TEST_F(Liveness, ARankThatIsKilledWithWorkBesideItsPassIsNamed) {
+  start_train("zero=3 overlap=true");
+  const pid_t pid = stop_in(Phase::kStep, 3, 1);
+  ASSERT_GT(pid, 0) << output();
+  kill(pid, SIGKILL);
+  expect_lost(1, "killed by signal 9 (Killed) in phase step");
+}
+
+TEST_F(Liveness, AStoppedRankWithWorkBesideItsPassIsNamed) {
+  start_train("zero=2 overlap=true heartbeat_timeout=2");
+  ASSERT_GT(stop_in(Phase::kStep, 3, 0), 0) << output();
+  expect_lost(0, "hangs: stopped by a signal");
+}
 
 struct Signalled {
   Phase phase;

@@ -58,18 +58,23 @@ class MonitorHub : public testing::Test {
   }
 
   Beat working(int rank, int64_t idle_seconds) const {
-    Beat beat{.rank = rank, .run_id = page_.run_id, .phase = Phase::kStep, .step = 5, .begun = 7, .ended = 7};
+    Beat beat{.rank = rank, .run_id = page_.run_id, .phase = Phase::kStep, .step = 5};
+    beat.own = {.begun = 7, .ended = 7};
     beat.idle = idle_seconds * kSecond;
     std::snprintf(beat.host, sizeof beat.host, "node%d", rank);
     return beat;
   }
   Beat waiting(int rank, int64_t idle_seconds) const {
     Beat beat = working(rank, idle_seconds);
-    beat.begun = 8;
-    beat.last = {.number = 8, .bytes = 64, .step = 5, .phase = Phase::kStep};
-    std::strcpy(beat.last.name, "all_reduce");
-    std::strcpy(beat.last.axis, "dp");
+    wait_in(beat.own, "all_reduce", 8);
     return beat;
+  }
+  static void wait_in(Calls& calls, const char* name, int64_t number) {
+    calls.begun = number;
+    calls.ended = number - 1;
+    calls.last = {.number = number, .bytes = 64, .step = 5, .phase = Phase::kStep};
+    std::strcpy(calls.last.name, name);
+    std::strcpy(calls.last.axis, "dp");
   }
   // Time goes on; all but the silent rank beat, and the hub has heard them. The verdict, if any.
   std::string after(int64_t seconds, int silent = -1) {
@@ -112,6 +117,34 @@ TEST_F(MonitorHub, NamesTheRankThatBeatsButGoesNowhere) {
   EXPECT_THAT(line, HasSubstr("FATAL code=71 rank=1 host=node1 step=5"));
   EXPECT_THAT(line, HasSubstr("hangs, without progress for 601 s in phase step"));
   EXPECT_THAT(line, HasSubstr("ranks 0, 2 wait in all_reduce over dp (no. 8, 64 bytes) of step 5"));
+}
+
+// Two of them wait for the third's part of a sum, one of these in its own thread for something else besides.
+TEST_F(MonitorHub, NamesWhatIsWaitedForBesideThePassToo) {
+  EXPECT_EQ(after(1), "");
+  for (const int rank : {0, 1}) {
+    beats_[rank] = working(rank, 700);
+    wait_in(beats_[rank].beside, "reduce_scatter", 3);
+  }
+  wait_in(beats_[0].own, "all_reduce", 8);
+  beats_[2] = working(2, 700);
+  beats_[2].beside = {.begun = 2, .ended = 2};
+  const std::string line = after(1);
+  EXPECT_THAT(line, HasSubstr("FATAL code=71 rank=2 host=node2 step=5"));
+  EXPECT_THAT(line, HasSubstr("rank 0 waits in all_reduce over dp (no. 8, 64 bytes) of step 5, ranks 0, 1 wait beside the pass in reduce_scatter over dp "
+                              "(no. 3, 64 bytes) of step 5"));
+}
+
+// What comes ahead for a unit does not hide that the pass hangs.
+TEST_F(MonitorHub, NamesTheRankThatHangsInItsPass) {
+  EXPECT_EQ(after(1), "");
+  for (Beat& beat : beats_) beat.beside = {.begun = 3, .ended = 3};
+  for (const int rank : {0, 2}) {
+    beats_[rank].idle = 700 * kSecond;
+    wait_in(beats_[rank].beside, "all_gather", 4);
+  }
+  beats_[1].idle = 700 * kSecond;
+  EXPECT_THAT(after(1), HasSubstr("FATAL code=71 rank=1"));
 }
 
 TEST_F(MonitorHub, WaitsForARankThatCameJustNow) {

@@ -79,13 +79,27 @@ TEST_F(Plan, MemoryIsWithinATenthOfWhatRanksHold) {
     std::string layout;
   };
   for (const Case& each : {Case{1, "per_device_train_batch_size=4"}, Case{2, "per_device_train_batch_size=2 zero=1"},
-                           Case{2, "per_device_train_batch_size=2 zero=3"}, Case{2, "per_device_train_batch_size=4 tp=2"},
+                           Case{2, "per_device_train_batch_size=2 zero=3"},
+                           Case{2, "per_device_train_batch_size=2 zero=3 overlap=true threads_per_rank=1"}, Case{2, "per_device_train_batch_size=4 tp=2"},
                            Case{2, "per_device_train_batch_size=4 zero=0 gradient_checkpointing=true"},
                            Case{1, "per_device_train_batch_size=2 optimizer_in_bwd=true max_grad_norm=0"}}) {
     const double found = measured(each.ranks, each.layout), expected = predicted(each.ranks, each.layout);
     EXPECT_NEAR(expected / found, 1, 0.1) << each.ranks << " ranks, " << each.layout << ": " << expected / 1e9 << " GB predicted, "
                                           << found / 1e9 << " measured";
   }
+}
+
+TEST_F(Plan, OverlapHoldsAUnitMore) {
+  const auto buffers = [&](const std::string& layout) -> double {
+    const ProgramResult result = run_lathe("plan" + config("per_device_train_batch_size=8 " + layout) + " --json --ranks 2 --targets 0.01");
+    EXPECT_EQ(result.code, 0) << result.output;
+    return json::parse(result.output)["config"]["memory"]["buffers"];
+  };
+  // With few targets a block is the highest moment. Queries and output, keys and values, the three of the MLP, two norms.
+  const double block = 2 * 512 * 512 + 2 * 512 * 256 + 3 * 512 * 1536 + 2 * 512;
+  EXPECT_EQ(buffers("zero=2 overlap=true") - buffers("zero=2 overlap=false"), 4 * block);
+  EXPECT_EQ(buffers("zero=3 overlap=true") - buffers("zero=3 overlap=false"), 8 * block);
+  EXPECT_EQ(buffers("zero=1 overlap=true"), buffers("zero=1 overlap=false"));
 }
 
 TEST_F(Plan, NeedsNeitherWeightsNorDataAndRecommendsWhatFits) {

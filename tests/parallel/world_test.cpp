@@ -74,5 +74,14 @@ TEST(World, RefusesWhatIsNotThere) {
             "with mpirun and use parallel.backend=nccl");
 }
 
+TEST(World, SparesACoreWhereThreadsAreFewerThanTheRanksShare) {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  EXPECT_FALSE(spares_a_core({.ranks = 1}));
+  EXPECT_FALSE(spares_a_core({.ranks = 1, .threads_per_rank = cores}));
+  EXPECT_EQ(spares_a_core({.ranks = 1, .threads_per_rank = 1}), cores > 1);
+  EXPECT_FALSE(spares_a_core({.ranks = cores, .threads_per_rank = 1}));
+  EXPECT_FALSE(spares_a_core({.ranks = cores + 1, .threads_per_rank = 1}));
+}
+
 }  // namespace
 }  // namespace lathe

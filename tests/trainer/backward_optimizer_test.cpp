@@ -127,6 +127,15 @@ TEST(BackwardOptimizer, GivesTheSameOnEveryLayout) {
   }
 }
 
+TEST(BackwardOptimizer, GivesTheSameBitsWithOverlap) {
+  const Trained trained{"qwen3", Trained::Kind::kFull, R"(, "tie_word_embeddings": true)"};
+  for (const int zero : {2, 3}) {
+    const Layout plain{.dp = 2, .zero = zero}, overlapped{.dp = 2, .zero = zero, .overlap = true};
+    expect_same_bits(train(trained, plain, config_of("adamw", true)).trained,
+                     train(trained, overlapped, config_of("adamw", true)).trained);
+  }
+}
+
 TEST(BackwardOptimizer, LeavesOutWhatIsNotFinite) {
   const Outcome outcome = train({"llama"}, {.zero = 2}, config_of("adamw", true), true);
   EXPECT_FALSE(std::isfinite(outcome.trained.norms[1]));

@@ -20,12 +20,16 @@ struct Layout {
   int dp = 1, tp = 1, zero = 1;
   bool sequence = true;
   int64_t accumulation = 1;
+  bool overlap = false;
+  Checkpointing checkpointing = Checkpointing::kOff;
 
   int ranks() const { return dp * tp; }
+  MeshShape shape() const { return {.dp = dp, .tp = tp, .overlap = overlap}; }
   std::string text() const {
     return "dp " + std::to_string(dp) + ", tp " + std::to_string(tp) + ", zero " +
            std::to_string(zero) + (sequence ? ", tokens shared" : "") + ", " +
-           std::to_string(accumulation) + " micro-batches";
+           std::to_string(accumulation) + " micro-batches" + (overlap ? ", overlap" : "") +
+           (checkpointing == Checkpointing::kOff ? "" : ", checkpointing");
   }
 };
 
@@ -63,6 +67,7 @@ inline TrainedParts make_parts(const Trained& trained, const Layout& layout, Mes
   parts.model = make_model(layout_config(trained), at::kFloat, mesh.device(),
                            TensorParallel(mesh.tp(), layout.sequence));
   initialize(*parts.model, 3);
+  parts.model->set_checkpointing(layout.checkpointing);
   if (trained.kind == Trained::Kind::kFull) return parts;
   const bool dora = trained.kind == Trained::Kind::kDora;
   parts.lora.emplace(
@@ -93,8 +98,7 @@ struct LayoutRun {
   Metrics metrics{""};
   std::unique_ptr<Trainer> trainer;
 
-  LayoutRun(const Trained& trained, const Layout& layout, Mesh& mesh,
-            Trainer::Options options = {})
+  LayoutRun(const Trained& trained, const Layout& layout, Mesh& mesh, Trainer::Options options = {})
       : parts(make_parts(trained, layout, mesh)) {
     sharding = shard_model(layout.zero, *parts.model, parts.parameters(), mesh, kBucketAlign);
     optimizer = make_optimizer({.weight_decay = 0.1, .adam_epsilon = 1e-6}, *sharding);
@@ -148,10 +152,11 @@ inline std::map<std::string, at::Tensor> whole_weights(LayoutRun& run, Mesh& mes
   return weights;
 }
 
-inline LayoutOutcome train_under(const Trained& trained, const Layout& layout, Mesh& mesh) {
+inline LayoutOutcome train_under(const Trained& trained, const Layout& layout, Mesh& mesh,
+                                 int steps = 12) {
   LayoutRun run(trained, layout, mesh);
   LayoutOutcome outcome;
-  for (int step = 0; step < 12; ++step) {
+  for (int step = 0; step < steps; ++step) {
     const StepStats stats = run.trainer->step();
     EXPECT_TRUE(stats.applied);
     outcome.losses.push_back(stats.loss);
@@ -185,15 +190,15 @@ inline void expect_same_bits(const LayoutOutcome& a, const LayoutOutcome& b) {
 inline void on_layout(const Layout& layout, const std::function<void(Mesh&)>& body) {
   run_world({.backend = "local", .ranks = layout.ranks(), .threads_per_rank = 1},
             [&](std::unique_ptr<Group> world) {
-              Mesh mesh(std::move(world), {.dp = layout.dp, .tp = layout.tp});
+              Mesh mesh(std::move(world), layout.shape());
               body(mesh);
             });
 }
 
-inline LayoutOutcome outcome_of(const Trained& trained, const Layout& layout) {
+inline LayoutOutcome outcome_of(const Trained& trained, const Layout& layout, int steps = 12) {
   LayoutOutcome result;
   on_layout(layout, [&](Mesh& mesh) {
-    LayoutOutcome outcome = train_under(trained, layout, mesh);
+    LayoutOutcome outcome = train_under(trained, layout, mesh, steps);
     if (mesh.world().rank() == 0) result = std::move(outcome);
   });
   return result;

@@ -48,5 +48,27 @@ TEST_P(LayoutsOverProcesses, EqualOneRankAndThemselves) {
   EXPECT_GE(compared, 2 * 4);
 }
 
+TEST_P(LayoutsOverProcesses, GiveTheSameBitsWithOverlap) {
+  int compared = 0;
+  GetParam().run([&](std::unique_ptr<Group> world) {
+    at::set_num_threads(1);
+    for (const Trained& trained : {Trained{"gemma2"}, Trained{"qwen3", Kind::kLora}}) {
+      for (Layout layout : layouts_of(world->size())) {
+        if (layout.zero < 2 || layout.dp == 1) continue;
+        SCOPED_TRACE(trained.text() + ": " + layout.text());
+        std::vector<LayoutOutcome> outcomes;
+        for (const bool overlap : {false, true}) {
+          layout.overlap = overlap;
+          Mesh mesh(world->split(0), layout.shape());
+          outcomes.push_back(train_under(trained, layout, mesh, 4));
+        }
+        expect_same_bits(outcomes[0], outcomes[1]);
+        ++compared;
+      }
+    }
+  });
+  EXPECT_GE(compared, 2 * 2);
+}
+
 }  // namespace
 }  // namespace lathe

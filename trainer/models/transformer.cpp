@@ -208,7 +208,10 @@ at::Tensor Transformer::run(const Batch& batch, const at::Tensor& positions_T,
 at::Tensor Transformer::embedded(const Batch& batch, const at::Tensor& positions_T,
                                  const std::vector<int64_t>& lengths, const at::Tensor& keys_T) {
   const TensorParallel& tp = parts_.tp;
-  if (sharding_ != nullptr) sharding_->begin_forward(0);
+  if (sharding_ != nullptr) {
+    sharding_->begin_pass();
+    sharding_->begin_forward(0);
+  }
   at::Tensor x_SH = scaled_embedding(batch.tokens, parts_);
   if (parts_.positions) {
     x_SH =

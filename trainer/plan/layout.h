@@ -25,6 +25,7 @@ struct PlannedRun {
   int64_t row_tokens = 0;    // of a packed row
   int64_t rows = 0;          // of a step, over all ranks
   double trained_share = 1;  // of the tokens, those that are targets
+  bool overlap = false;      // with zero 2 and 3, a unit's sums and values travel beside another's pass
 };
 
 struct Layout {

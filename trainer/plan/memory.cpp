@@ -99,12 +99,17 @@ MemoryEstimate estimate_memory(const PlannedRun& run, const ModelShapes& s, cons
            (zero == 3 ? width * static_cast<double>(unit.weights) : 0);
   };
   const double head_unit = whole(s.tied ? s.first : s.last);
+  // Beside a block's backward: the values that come next, and the gradients of the unit before it.
+  const bool beside = run.overlap && layout.dp > 1 && zero >= 2;
+  const double next = beside && zero == 3 ? width * static_cast<double>(s.block.weights) : 0;
+  const auto before = static_cast<double>(s.tied ? s.block.trained : std::max(s.block.trained, s.last.trained));
+  const double summed = beside && !passing ? 4 * before : 0;
   struct Moment {
     double buffers, passing, logits;
     double all() const { return buffers + passing + logits; }
   };
-  const Moment at_head{head_unit, 2 * targets * H * width + reordered, logits};
-  const Moment in_block{whole(s.block) + (s.tied ? head_unit : 0), layer.passing, 0};
+  const Moment at_head{head_unit + next, 2 * targets * H * width + reordered, logits};
+  const Moment in_block{whole(s.block) + (s.tied ? head_unit : 0) + next + summed, layer.passing, 0};
   const Moment& highest = at_head.all() > in_block.all() ? at_head : in_block;
   const Moment& other = at_head.all() > in_block.all() ? in_block : at_head;
   m.buffers = highest.buffers;
