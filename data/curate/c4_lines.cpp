@@ -72,6 +72,8 @@ bool ends_sentence(std::string_view line) {
   return c == '.' || c == '?' || c == '!' || c == '"' || c == '\'';
 }
 
+}  // namespace
+
 bool holds_policy(std::string_view lower) {
   for (const std::string_view policy : kPolicies) {
     if (lower.find(policy) != lower.npos) return true;
@@ -79,11 +81,9 @@ bool holds_policy(std::string_view lower) {
   return false;
 }
 
-}  // namespace
-
 // Whether any of the phrases may be there: all of them keep their letters in the simple text. Looks
-// for "m ip", "asc" behind a v, "ookie", "s of u" and "acy" behind a v. A plain loop over bytes
-// that the compiler turns into wide registers.
+// for most letters of "m ip", "vasc", "okie", "s of u" and "vacy". A plain loop over bytes that the
+// compiler turns into wide registers.
 bool may_hold_phrases(std::string_view text) {
   constexpr size_t kLongest = 6;
   const char* t = text.data();

@@ -20,6 +20,8 @@ C4Lines read_c4_lines(const Measured& measured,
 
 // Whether a phrase that C4's line rules know may be in a document: no is certain.
 bool may_hold_phrases(std::string_view simple_text);
+// Whether a line in small letters has a phrase of privacy policies.
+bool holds_policy(std::string_view small_line);
 
 // The document rewritten to them.
 std::string c4_text(const Measured& measured);

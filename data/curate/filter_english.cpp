@@ -32,9 +32,6 @@ constexpr FilterRule kRules[] = {
     {"en_unpunctuated", "unpunctuated_lines", FilterRule::kAbove, 0.85},
     {"en_longest_word", "longest_word", FilterRule::kAbove, 1000}};
 
-constexpr std::string_view kPhrases[] = {"terms of use", "privacy policy", "cookie policy",
-                                         "uses cookies", "use of cookies", "use cookies"};
-
 struct Classes {
   double spaces = 0, digits = 0, letters = 0, brackets = 0, others = 0;
 };
@@ -82,9 +79,7 @@ bool is_boilerplate(std::string_view line, std::string& lower) {
   for (char& c : lower) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
   }
-  return may_hold_phrases(lower) &&
-         std::any_of(std::begin(kPhrases), std::end(kPhrases),
-                     [&](std::string_view phrase) { return lower.find(phrase) != lower.npos; });
+  return may_hold_phrases(lower) && holds_policy(lower);
 }
 
 void measure(const Measured& m, double* values) {

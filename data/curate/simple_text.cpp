@@ -57,6 +57,15 @@ const char* pass_number(const char* p, const char* end) {
 
 }  // namespace
 
+// Ends the word at buffer_[begin, size_).
+inline void SimpleText::add_piece(size_t begin, uint32_t source_begin, uint32_t source_end,
+                                  uint64_t hash) {
+  pieces_.push_back(
+      {static_cast<uint32_t>(begin), static_cast<uint32_t>(size_), source_begin, source_end});
+  hashes_.push_back(hash);
+  buffer_[size_++] = ' ';
+}
+
 // What a chunk without white space becomes stands at buffer_[begin, size_).
 void SimpleText::finish_chunk(size_t begin, bool plain, uint32_t source_begin,
                               uint32_t source_end) {
@@ -66,10 +75,7 @@ void SimpleText::finish_chunk(size_t begin, bool plain, uint32_t source_begin,
     cut_chunk(begin, source_begin, source_end);
     return;
   }
-  pieces_.push_back(
-      {static_cast<uint32_t>(begin), static_cast<uint32_t>(size_), source_begin, source_end});
-  hashes_.push_back(hash);
-  buffer_[size_++] = ' ';
+  add_piece(begin, source_begin, source_end, hash);
 }
 
 bool SimpleText::is_cut(uint64_t hash) const {
@@ -85,11 +91,9 @@ void SimpleText::cut_chunk(size_t begin, uint32_t source_begin, uint32_t source_
   for (const Word& word : cutter_.words()) {
     const std::string_view text = cutter_.text_of(word);
     text.copy(buffer_.data() + size_, text.size());
-    pieces_.push_back({static_cast<uint32_t>(size_), static_cast<uint32_t>(size_ + text.size()),
-                       source_begin, source_end});
-    hashes_.push_back(hash_word(buffer_.data() + size_, text.size()));
+    const size_t piece = size_;
     size_ += text.size();
-    buffer_[size_++] = ' ';
+    add_piece(piece, source_begin, source_end, hash_word(buffer_.data() + piece, text.size()));
   }
 }
 
@@ -160,16 +164,14 @@ void SimpleText::make(std::string_view text) {
 }
 
 inline void SimpleText::add_letters(const SplitText& split, const Word& word) {
-  const auto begin = static_cast<uint32_t>(size_);
+  const size_t begin = size_;
   const uint64_t hash = copy_letters(split.text().data() + word.begin, word.size);
   // As it stood it was asked for when the text was cut.
   if (hash != word.hash && specials_.find_cut(hash)) [[unlikely]] {
     cut_chunk(begin, word.begin, word.begin + word.size);
     return;
   }
-  pieces_.push_back({begin, begin + word.size, word.begin, word.begin + word.size});
-  hashes_.push_back(hash);
-  buffer_[size_++] = ' ';
+  add_piece(begin, word.begin, word.begin + word.size, hash);
 }
 
 void SimpleText::make(const SplitText& split) {

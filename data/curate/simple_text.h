@@ -44,6 +44,7 @@ class SimpleText {
   void cut_chunk(size_t begin, uint32_t source_begin, uint32_t source_end);
   uint64_t copy_letters(const char* from, size_t count);  // their hash
   bool is_cut(uint64_t hash) const;
+  void add_piece(size_t begin, uint32_t source_begin, uint32_t source_end, uint64_t hash);
   bool add_wide(uint32_t code_point, bool& plain);
 
   std::string buffer_;
