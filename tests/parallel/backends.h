@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <functional>
 #include <memory>
 #include <ostream>
@@ -23,5 +25,13 @@ struct Backend {
 std::vector<Backend> backends();
 
 inline void PrintTo(const Backend& backend, std::ostream* out) { *out << backend.name; }
+
+// What holds for every group, whatever carries it.
+class BackendTest : public testing::TestWithParam<Backend> {
+ protected:
+  void run(const std::function<void(Group&)>& body) {
+    GetParam().run([&](std::unique_ptr<Group> world) { body(*world); });
+  }
+};
 
 }  // namespace lathe

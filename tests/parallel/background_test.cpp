@@ -11,12 +11,7 @@ struct Planned : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-class BackgroundContract : public testing::TestWithParam<Backend> {
- protected:
-  void run(const std::function<void(Group&)>& body) {
-    GetParam().run([&](std::unique_ptr<Group> world) { body(*world); });
-  }
-};
+class BackgroundContract : public BackendTest {};
 
 INSTANTIATE_TEST_SUITE_P(Backends, BackgroundContract, testing::ValuesIn(backends()),
                          [](const auto& info) { return info.param.name; });

@@ -10,12 +10,7 @@
 namespace lathe {
 namespace {
 
-class GroupContract : public testing::TestWithParam<Backend> {
- protected:
-  void run(const std::function<void(Group&)>& body) {
-    GetParam().run([&](std::unique_ptr<Group> group) { body(*group); });
-  }
-};
+class GroupContract : public BackendTest {};
 
 INSTANTIATE_TEST_SUITE_P(Backends, GroupContract, testing::ValuesIn(backends()),
                          [](const auto& info) { return info.param.name; });

@@ -8,12 +8,7 @@
 namespace lathe {
 namespace {
 
-class OverlapContract : public testing::TestWithParam<Backend> {
- protected:
-  void run(const std::function<void(Group&)>& body) {
-    GetParam().run([&](std::unique_ptr<Group> world) { body(*world); });
-  }
-};
+class OverlapContract : public BackendTest {};
 
 INSTANTIATE_TEST_SUITE_P(Backends, OverlapContract, testing::ValuesIn(backends()),
                          [](const auto& info) { return info.param.name; });

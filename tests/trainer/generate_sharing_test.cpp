@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include "tests/one_thread.h"
 #include "tests/shared.h"
 #include "tests/spawn.h"
 #include "trainer/generate/beam_search.h"
@@ -15,14 +16,7 @@
 namespace lathe {
 namespace {
 
-class Sharing : public testing::Test {
- protected:
-  Sharing() { at::set_num_threads(1); }
-  ~Sharing() override { at::set_num_threads(threads_); }
-
- private:
-  int threads_ = at::get_num_threads();
-};
+class Sharing : public OneThread {};
 
 std::unique_ptr<Model> make_tiny(const std::string& family, const std::string& more = "",
                                  const TensorParallel& tp = {}, uint64_t seed = 3) {

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/one_thread.h"
 #include "tests/shared.h"
 #include "trainer/hf_folder.h"
 #include "trainer/json_fields.h"
@@ -15,16 +16,7 @@ namespace {
 using Finish = GenerateResult::Finish;
 using testing::HasSubstr;
 
-// The models are so small that a second thread only waits; on a busy machine it waits fifty times
-// as long as the work takes.
-class Generate : public testing::Test {
- protected:
-  Generate() { at::set_num_threads(1); }
-  ~Generate() override { at::set_num_threads(threads_); }
-
- private:
-  int threads_ = at::get_num_threads();
-};
+class Generate : public OneThread {};
 
 // Random weights, large enough that the distribution is far from flat.
 std::unique_ptr<Model> tiny_model(int64_t max_positions = 64) {
