@@ -113,11 +113,25 @@ FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape
     ids.clear();
     // A word that is a token is not always encoded as that token.
     bpe_.encode_ids(*model_bytes, ids);
-    if (ids.size() == 1 && ids[0] == token.id) words_.set(bytes, token.id);
+    if (ids.size() != 1 || ids[0] != token.id) continue;
+    words_.set(bytes, token.id);
+    common_.push_back(
+        {ShortKey::of(bytes.data(), bytes.size(), bytes.data() + bytes.size()), token.id});
   }
   find_characters();
-  caches_.push_back(
-      std::make_unique<WordCache>());  // its memory is slow to get: not in a first text
+  // Merges were learnt in the order of how often they are wanted, and ids follow them.
+  std::ranges::sort(common_, {}, &Common::id);
+  common_.resize(std::min(common_.size(), kMostCommon));
+  caches_.push_back(new_cache());  // its memory is slow to get: not in a first text
+}
+
+std::unique_ptr<WordCache> FastPath::new_cache() const {
+  auto cache = std::make_unique<WordCache>();
+  for (size_t i = common_.size(); i-- > 0;) {
+    const WordCache::Wide word{common_[i].key, 1, {common_[i].id}};
+    cache->set_of(word.key.hash()).add(word);
+  }
+  return cache;
 }
 
 bool FastPath::leading_space(std::string_view text, bool at_start) const {
@@ -410,7 +424,7 @@ void FastPath::merge(std::string_view word, std::vector<int32_t>& ids) const {
 
 std::unique_ptr<WordCache> FastPath::take_cache() const {
   const std::lock_guard lock(mutex_);
-  if (caches_.empty()) return std::make_unique<WordCache>();
+  if (caches_.empty()) return new_cache();
   std::unique_ptr<WordCache> cache = std::move(caches_.back());
   caches_.pop_back();
   return cache;

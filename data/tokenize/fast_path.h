@@ -29,6 +29,7 @@ class FastPath {
   void fetch_tables() const {
     words_.fetch();
     bpe_.fetch_tables();
+    for (const auto& cache : caches_) cache->fetch();
   }
 
   // How many bytes of the text each token stands for, one space that was put before the text
@@ -51,7 +52,10 @@ class FastPath {
   void find_characters();
   void merge(std::string_view word, std::vector<int32_t>& ids) const;
 
-  // Caches are handed out one per call and come back: no two threads share one.
+  // Caches are handed out one per call and come back: no two threads share one. They begin with the
+  // words that the vocabulary itself says are common.
+  static constexpr size_t kMostCommon = 65536;
+  std::unique_ptr<WordCache> new_cache() const;
   std::unique_ptr<WordCache> take_cache() const;
   void give_back(std::unique_ptr<WordCache> cache) const;
 
@@ -61,6 +65,11 @@ class FastPath {
   std::optional<Splitter> splitter_;
   Neighbours neighbours_;
   WordTable words_;  // that are one token; spaces written as spaces
+  struct Common {
+    ShortKey key;
+    int32_t id;
+  };
+  std::vector<Common> common_;  // the most common of them
   std::vector<uint32_t> lengths_;
   // What each of U+0080 ... U+FFFF is by itself: a token, or one for each of its bytes at most.
   struct Character {

@@ -151,6 +151,7 @@ class WordCache {
     return word.num_ids;
   }
   Set& set_of(uint64_t hash) { return short_[hash & (kNumShort - 1)]; }
+  void fetch() const { fetch_all(short_); }
 
   // The others up to 31 bytes (white space and signs mostly, of which some vocabularies make a
   // token a byte), and those whose line was wanted by others.
