@@ -7,6 +7,9 @@
 namespace lathe {
 namespace {
 
+// Not std's: that instance could be taken for files that run on any machine.
+constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
 // Where reduce16 wants what it is to give as number j.
 constexpr int place_of(int j) {
   constexpr int kLane[] = {0, 8, 4, 12}, kWithin[] = {0, 2, 1, 3};
@@ -31,13 +34,29 @@ inline __m512 reduce16(const __m512 (&s)[16]) {
   return _mm512_add_ps(_mm512_shuffle_ps(c[0], c[1], 0x88), _mm512_shuffle_ps(c[0], c[1], 0xDD));
 }
 
-// What lies `ahead` of the weights is sent for on the way, from `begin` to `end` of the depth.
+// Weights that are wanted later, sent for on the way: the processor's own look-ahead stops at each
+// page and loses its way among several rows. Lines of short rows are asked for in the order in
+// which they lie in memory, those of long rows in the order in which they are used.
+template <typename W, bool kShort>
 struct Fetch {
-  int64_t begin, end, ahead;
+  const W* from;  // in a later panel
+  int64_t width;
+  int64_t begin, end;  // the part of the depth that does it
+
+  // Always inline: g++ drops calls of a function that only prefetches.
+  template <int kRows, int64_t kStep>
+  __attribute__((always_inline)) void at(int64_t i) const {
+    if (i < begin || i >= end) return;
+    const W* line = from + (kShort ? kRows * i : i);
+    const int64_t next = kShort ? kStep : width;
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r)
+      _mm_prefetch(reinterpret_cast<const char*>(line + r * next), _MM_HINT_T0);
+  }
 };
 
 // kRows outputs of kTokens tokens over `depth` of the width, written or added to y.
-template <typename Step, int kRows, int kTokens>
+template <typename Step, int kRows, int kTokens, typename Fetch>
 inline void tile(float* y, const typename Step::X* x, const typename Step::W* w, int64_t depth,
                  const TileShape& shape, bool first, const Fetch& fetch) {
   // Sum (t, r) is number t * kRows + r.
@@ -59,12 +78,7 @@ inline void tile(float* y, const typename Step::X* x, const typename Step::W* w,
   };
   int64_t i = 0;
   for (; i + Step::kWidth <= depth; i += Step::kWidth) {
-    if (i >= fetch.begin && i < fetch.end) {
-#pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r)
-        _mm_prefetch(reinterpret_cast<const char*>(w + r * shape.width + i + fetch.ahead),
-                     _MM_HINT_T0);
-    }
+    fetch.template at<kRows, Step::kWidth>(i);
     step([&](const typename Step::X* p) { return Step::load(p + i); },
          [&](const typename Step::W* p) { return Step::load(p + i); });
   }
@@ -99,13 +113,19 @@ inline void tile(float* y, const typename Step::X* x, const typename Step::W* w,
   }
 }
 
+// How far ahead weights are sent for, in elements, but a panel of rows at least.
+template <typename Step>
+constexpr int64_t kAhead = 28 * 1024 / sizeof(typename Step::W);
+
 // All tokens, over the same rows.
-template <typename Step, int kRows>
+template <typename Step, int kRows, bool kShort>
 inline void tiles_of_rows(float* y, const typename Step::X* x, const typename Step::W* w,
-                          int64_t depth, const TileShape& shape, bool first, int64_t ahead) {
+                          int64_t depth, const TileShape& shape, bool first,
+                          const typename Step::W* later) {
   int64_t t = 0;
   const auto next = [&]<int kTokens>() {
-    const Fetch fetch{depth * t / shape.tokens, depth * (t + kTokens) / shape.tokens, ahead};
+    const Fetch<typename Step::W, kShort> fetch{later, shape.width, depth * t / shape.tokens,
+                                                depth * (t + kTokens) / shape.tokens};
     tile<Step, kRows, kTokens>(y + t * shape.y_stride, x + t * shape.x_stride, w, depth, shape,
                                first, fetch);
     t += kTokens;
@@ -117,31 +137,42 @@ inline void tiles_of_rows(float* y, const typename Step::X* x, const typename St
 
 // Sums over the whole width are made of sums over kDepth of it, so that a few rows of weights stay
 // in the first cache while the tokens pass by.
-template <typename Step>
-void tile_product(float* y, const typename Step::X* x, const typename Step::W* w,
-                  const TileShape& whole) {
+template <typename Step, bool kShort>
+void tile_product_of(float* y, const typename Step::X* x, const typename Step::W* w,
+                     const TileShape& whole) {
   constexpr int64_t kDepth = 32 * Step::kWidth, kTokens = 64, kRows = 4;
   for (int64_t t = 0; t < whole.tokens; t += kTokens) {
     TileShape shape = whole;
-    shape.tokens = whole.tokens - t < kTokens ? whole.tokens - t : kTokens;
+    shape.tokens = least(kTokens, whole.tokens - t);
     const int64_t panel = shape.tokens > 8 ? 2 * kRows : kRows;
-    const int64_t ahead = panel * whole.width;
+    const int64_t most = kAhead<Step> / whole.width / panel * panel;
+    const int64_t ahead = most > panel ? most : panel;
     for (int64_t begin = 0; begin < whole.outputs; begin += panel) {
-      const int64_t end = begin + panel < whole.outputs ? begin + panel : whole.outputs;
+      const int64_t end = least(begin + panel, whole.outputs);
       for (int64_t i = 0; i < whole.width; i += kDepth) {
-        const int64_t depth = i + kDepth < whole.width ? kDepth : whole.width - i;
-        const typename Step::X* from = x + t * whole.x_stride + i;
-        float* to = y + t * whole.y_stride;
+        const int64_t depth = least(kDepth, whole.width - i);
+        float* to = y + t * whole.y_stride + begin;
+        const typename Step::W* rows = w + begin * whole.width;
+        const auto next = [&]<int kCount>() {
+          tiles_of_rows<Step, kCount, kShort>(
+              to, x + t * whole.x_stride + i, rows + i, depth, shape, i == 0,
+              rows + ahead * whole.width + (kShort ? kCount * i : i));
+          to += kCount;
+          rows += kCount * whole.width;
+        };
         int64_t o = begin;
-        for (; o + kRows <= end; o += kRows)
-          tiles_of_rows<Step, kRows>(to + o, from, w + o * whole.width + i, depth, shape, i == 0,
-                                     ahead);
-        for (; o < end; ++o)
-          tiles_of_rows<Step, 1>(to + o, from, w + o * whole.width + i, depth, shape, i == 0,
-                                 ahead);
+        for (; o + kRows <= end; o += kRows) next.template operator()<kRows>();
+        for (; o < end; ++o) next.template operator()<1>();
       }
     }
   }
+}
+
+template <typename Step>
+void tile_product(float* y, const typename Step::X* x, const typename Step::W* w,
+                  const TileShape& shape) {
+  const bool is_short = 4 * shape.width <= kAhead<Step>;
+  (is_short ? tile_product_of<Step, true> : tile_product_of<Step, false>)(y, x, w, shape);
 }
 
 }  // namespace

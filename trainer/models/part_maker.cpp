@@ -1,9 +1,27 @@
 #include "trainer/models/parts.h"
 
+#include <sys/mman.h>
+
 namespace lathe {
+namespace {
+
+// A weight's memory, unfilled. Large ones wish for pages of 2 MiB: one read of a model for each new
+// token would otherwise wait for the pages' addresses too.
+at::Tensor weight_memory(const std::vector<int64_t>& shape, const at::TensorOptions& options) {
+  constexpr uintptr_t kPage = 4096, kLarge = uintptr_t{1} << 20;
+  const at::Tensor value = at::empty(shape, options);
+  if (value.is_cpu() && value.nbytes() >= kLarge) {
+    const auto begin = reinterpret_cast<uintptr_t>(value.data_ptr()), end = begin + value.nbytes();
+    const uintptr_t first = (begin + kPage - 1) / kPage * kPage, last = end / kPage * kPage;
+    ::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // a wish, not a need
+  }
+  return value.set_requires_grad(true);
+}
+
+}  // namespace
 
 Parameter PartMaker::parameter(const std::string& name, std::vector<int64_t> shape) const {
-  const at::Tensor value = at::empty(shape, options).set_requires_grad(true);
+  const at::Tensor value = weight_memory(shape, options);
   return {.name = name, .value = value, .grad = {}, .cut = tp.copy(std::move(shape))};
 }
 
@@ -11,7 +29,7 @@ Parameter PartMaker::part(const std::string& name, std::vector<int64_t> shape, i
                           const Runs& runs) const {
   const Cut cut = tp.cut(shape, dim, runs);
   if (!cut.runs.empty()) shape = cut.part_shape();
-  const at::Tensor value = at::empty(shape, options).set_requires_grad(true);
+  const at::Tensor value = weight_memory(shape, options);
   // Each of the ranks that a key head serves adds to its gradient.
   const bool partial = std::ranges::any_of(runs, [](const CutRun& run) { return run.shared; });
   return {.name = name, .value = value, .grad = {}, .cut = cut, .partial = partial};
