@@ -53,7 +53,7 @@ int unknown_verb(const std::string& name) {
 // costs more than it saves: with two cores and a busy neighbour 4x of a step. So they spin briefly, then sleep. Must be said
 // before the runtime is loaded; the user's own word wins.
 void spin_briefly() {
-  if (!std::getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "1000", /*overwrite=*/0);
+  if (!std::getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "10000", /*overwrite=*/0);
 }
 
 int run_in_module(int argc, char** argv) {
