@@ -46,10 +46,10 @@ TEST(Batch, ADocumentMayGoOnBehindTheBeginningOfAnother) {
   EXPECT_EQ(batch.num_targets, 4);
   EXPECT_EQ(make_batch({whole, whole}).shared, (std::vector<int64_t>{}));
   std::vector<std::array<int64_t, 4>> runs;
-  const int64_t tokens = for_each_run(
-      batch.cu_seqlens, batch.shared, [&](int64_t from, int64_t to, int64_t count, bool again) {
-        runs.push_back({from, to, count, again});
-      });
+  const int64_t tokens = for_each_run(batch.cu_seqlens, batch.shared,
+                                      [&](int64_t from, int64_t to, int64_t count, bool again) {
+                                        runs.push_back({from, to, count, again});
+                                      });
   EXPECT_EQ(tokens, 13);
   EXPECT_EQ(runs, (std::vector<std::array<int64_t, 4>>{
                       {0, 0, 4, 0}, {0, 4, 2, 1}, {4, 6, 3, 0}, {7, 9, 4, 0}}));
