@@ -13,9 +13,13 @@ constexpr int64_t kTokensTogether = 4096;
 void read_together(Model& model, const std::vector<AnswerIds>& answers, size_t begin, size_t end,
                    at::Device device, Passes& passes, std::vector<double>& sums) {
   std::vector<DocumentView> documents;
-  for (size_t i = begin; i < end; ++i)
-    documents.push_back(
-        {answers[i].ids.data(), answers[i].trained.data(), std::ssize(answers[i].ids)});
+  DocumentView whole{};  // the last one
+  for (size_t i = begin; i < end; ++i) {
+    DocumentView next{answers[i].ids.data(), answers[i].trained.data(), std::ssize(answers[i].ids)};
+    next.shared = shared_beginning(whole, next);
+    if (next.shared == 0) whole = next;
+    documents.push_back(next);
+  }
   passes.announce();
   const at::Tensor sums_D =
       sequence_log_probs(model, make_batch(documents).to(device)).sums_D.cpu();

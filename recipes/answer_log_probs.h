@@ -24,8 +24,8 @@ AnswerIds sampled_answer(const StageContext& context, const Line& prompt,
                          const std::vector<int64_t>& ids);
 
 // Sums over the answers' tokens, natural log, at temperature 1. Answers are read in order, as many
-// together as a forward of 4096 tokens takes: the same list makes the same bits. Announces its
-// passes, which are then to be ended by finish_passes.
+// together as a forward of 4096 tokens takes, what they begin with in common once: the same list
+// makes the same bits. Announces its passes, which are then to be ended by finish_passes.
 std::vector<double> answer_log_probs(Model& model, const std::vector<AnswerIds>& answers,
                                      at::Device device, Passes& passes);
 void finish_passes(Model& model, at::Device device, Passes& passes);

@@ -6,7 +6,8 @@
 
 // How much of what matrix products can do here a training step gets done: 6 N floating-point
 // operations a token (4 N where the weights are frozen) for N weights in products, against the
-// speed of a large product measured on the spot.
+// speed of a large product measured on the spot. Tokens are those of the trained model's rows: the
+// prompt that a pair shares counts once, passes through a reference do not count.
 namespace lathe {
 
 // Of a training step, forward and backward; attention is not counted, nor what checkpointing

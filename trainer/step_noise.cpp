@@ -20,12 +20,17 @@ at::Tensor token_keys(const Batch& batch, const StepNoise& noise) {
   at::Tensor keys = at::empty({tokens.numel()}, at::kLong);
   int64_t* key = keys.mutable_data_ptr<int64_t>();
   const uint64_t step = mix(noise.seed + mix(static_cast<uint64_t>(noise.step) + 1));
+  int64_t first = 0;
   for (size_t d = 0; d + 1 < batch.cu_seqlens.size(); ++d) {
+    const int64_t shared = batch.shared_of(d), begin = batch.cu_seqlens[d];
+    if (shared == 0) first = begin;
     uint64_t document = step;
-    for (int64_t t = batch.cu_seqlens[d]; t < batch.cu_seqlens[d + 1]; ++t)
+    for (int64_t t = first; t < first + shared; ++t)
       document = mix(document ^ static_cast<uint64_t>(token[t]));
-    for (int64_t t = batch.cu_seqlens[d]; t < batch.cu_seqlens[d + 1]; ++t) {
-      const int64_t place = t - batch.cu_seqlens[d];
+    for (int64_t t = begin; t < batch.cu_seqlens[d + 1]; ++t)
+      document = mix(document ^ static_cast<uint64_t>(token[t]));
+    for (int64_t t = begin; t < batch.cu_seqlens[d + 1]; ++t) {
+      const int64_t place = shared + t - begin;
       key[t] = static_cast<int64_t>(mix(document + static_cast<uint64_t>(place)));
     }
   }

@@ -15,7 +15,8 @@ struct StepNoise {
 };
 
 // [T] int64: a number of each token, from the step, from all of its document and from its place in
-// it. (Two equal documents of a step get the same numbers.)
+// it. (Two equal documents of a step get the same numbers; a beginning that is shared has those of
+// the document it was laid with.)
 at::Tensor token_keys(const Batch& batch, const StepNoise& noise);
 
 }  // namespace lathe

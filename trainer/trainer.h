@@ -99,7 +99,8 @@ struct StepStats {
   double loss = 0;       // mean over the step's targets, of all ranks
   double grad_norm = 0;  // before clipping
   double learning_rate = 0;
-  int64_t num_targets = 0, num_tokens = 0;  // of all ranks
+  int64_t num_targets = 0;  // of all ranks
+  int64_t num_tokens = 0;   // processed: what documents share (Batch::shared) counts once
   bool applied = true;  // false: no target, or a gradient that is not finite: nothing changed
 };
 

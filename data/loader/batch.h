@@ -45,6 +45,10 @@ struct Batch {
   at::Tensor positions;  // [T] int64: restarts at 0 with every document
   std::vector<int64_t>
       cu_seqlens;  // [D+1], on the host: document d is tokens cu_seqlens[d] .. cu_seqlens[d+1]
+  // [D], or none: document d goes on behind the first shared[d] tokens of the last document before
+  // it that shares none, so that the row holds a prompt once and two answers to it. Its tokens see
+  // those and one another, its positions go on from shared[d].
+  std::vector<int64_t> shared;
   int64_t num_targets = 0;  // what the loss is a mean over: targets, or items of preferences
   Preferences preferences;
   TeacherRows teacher;
@@ -52,7 +56,8 @@ struct Batch {
   bool sampled = false;           // the targets are what the trained model itself says
   std::vector<Batch> mismatched;  // none, or one: each prompt with the answer of another
 
-  int64_t num_tokens() const { return tokens.numel(); }
+  int64_t num_tokens() const { return tokens.numel(); }  // of the row: what is shared counts once
+  int64_t shared_of(size_t d) const { return shared.empty() ? 0 : shared[d]; }
   Batch to(at::Device device) const;
 };
 
@@ -62,9 +67,31 @@ struct DocumentView {
   const int64_t* tokens;
   const uint8_t* trained;  // null: all
   int64_t length;
+  int64_t shared = 0;  // of its tokens, which are not laid again (Batch::shared)
 };
 
 // Lays documents end to end. Documents of length 0 are left out.
 Batch make_batch(const std::vector<DocumentView>& documents);
+
+// How much of `next` need not be laid again behind `first`: what both begin with, up to the token
+// that the first target of `next` follows, and never all of it.
+int64_t shared_beginning(const DocumentView& first, const DocumentView& next);
+
+// Calls visit(from, to, count, again) for each run of tokens of the row that documents laid whole
+// are made of: tokens from .. from + count come to the places to .. to + count. again: a shared
+// beginning, which another document has as its own. Returns the tokens of documents laid whole.
+template <class Visit>
+int64_t for_each_run(const std::vector<int64_t>& cu_seqlens, const std::vector<int64_t>& shared,
+                     const Visit& visit) {
+  int64_t first = 0, laid = 0;
+  for (size_t d = 0; d + 1 < cu_seqlens.size(); ++d) {
+    const int64_t again = shared.empty() ? 0 : shared[d], own = cu_seqlens[d + 1] - cu_seqlens[d];
+    if (again == 0) first = cu_seqlens[d];
+    if (again > 0) visit(first, laid, again, true);
+    visit(cu_seqlens[d], laid + again, own, false);
+    laid += again + own;
+  }
+  return laid;
+}
 
 }  // namespace lathe

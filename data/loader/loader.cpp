@@ -148,7 +148,7 @@ class Steps {
       if (options_.preferences()) preferences.items.push_back(rows.item(row));
       if (!options_.label.empty()) preferences.labels.push_back(rows.label(row));
     }
-    Batch batch = batch_of(tokens, mask, lengths);
+    Batch batch = batch_of(tokens, mask, lengths, options_.columns.size() > 1);
     if (options_.preferences()) batch.num_targets = std::ssize(preferences.items);
     batch.preferences = std::move(preferences);
     batch.origins = std::move(origins);
@@ -175,17 +175,19 @@ class Steps {
       mask.insert(mask.end(), prompt_mask.begin(), prompt_mask.begin() + length);
       lengths.push_back(length);
     }
-    return batch_of(tokens, mask, lengths);
+    return batch_of(tokens, mask, lengths, false);
   }
 
   static Batch batch_of(const std::vector<int64_t>& tokens, const std::vector<uint8_t>& mask,
-                        const std::vector<int64_t>& lengths) {
+                        const std::vector<int64_t>& lengths, bool pairs) {
     std::vector<DocumentView> documents;
     int64_t at = 0;
     for (const int64_t length : lengths) {
       documents.push_back({tokens.data() + at, mask.data() + at, length});
       at += length;
     }
+    for (size_t d = 1; pairs && d < documents.size(); d += 2)
+      documents[d].shared = shared_beginning(documents[d - 1], documents[d]);
     return make_batch(documents);
   }
 

@@ -41,7 +41,8 @@ struct LoaderOptions {
   int rank = 0, size = 1;            // place on the dp axis
   int prefetch = 2;                  // steps made ahead on a thread; 0: none
   Curriculum curriculum;             // its weights replace the loader's where it has stages
-  // What a row is made of: one column; or chosen and rejected, whole pairs, one a row.
+  // What a row is made of: one column; or chosen and rejected, whole pairs, one a row, of which the
+  // second goes on behind what both begin with (Batch::shared).
   std::vector<std::string> columns = {"sequence"};
   // Preferences: the scalar that says whether an answer is good ("": none); rows are then whole
   // documents, one a row. mismatched: also make, for each prompt of a step, a document of it and of

@@ -76,8 +76,15 @@ std::vector<int64_t> items_of(const Datasets& data, int64_t rows, int64_t micro_
         EXPECT_EQ(std::ssize(batch.cu_seqlens), 2 * batch.num_targets + 1);
         for (size_t p = 0; p < batch.preferences.items.size(); ++p) {
           const int64_t d = batch.preferences.items[p], begin = batch.cu_seqlens[2 * p];
-          EXPECT_EQ(values(batch.tokens.slice(0, begin, begin + 7)),
-                    (std::vector<int64_t>{d, d, 100 + d, d, d, 200 + d, 200 + d}));
+          EXPECT_EQ(batch.cu_seqlens[2 * p + 2], begin + 6);
+          EXPECT_EQ(batch.shared[2 * p], 0);
+          EXPECT_EQ(batch.shared[2 * p + 1], 1);  // the second token is what the answer follows
+          EXPECT_EQ(values(batch.tokens.slice(0, begin, begin + 6)),
+                    (std::vector<int64_t>{d, d, 100 + d, d, 200 + d, 200 + d}));
+          EXPECT_EQ(values(batch.positions.slice(0, begin, begin + 6)),
+                    (std::vector<int64_t>{0, 1, 2, 1, 2, 3}));
+          EXPECT_EQ(values(batch.targets.slice(0, begin, begin + 6)),
+                    (std::vector<int64_t>{kIgnore, 100 + d, kIgnore, 200 + d, 200 + d, kIgnore}));
           items.push_back(d);
         }
       }

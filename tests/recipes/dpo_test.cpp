@@ -11,6 +11,7 @@
 #include "tests/shared.h"
 #include "tests/temp_folder.h"
 #include "tests/tiny.h"
+#include "trainer/models/shared_beginnings.h"
 #include "trainer/objective/preference_losses.h"
 #include "trainer/safetensors.h"
 
@@ -145,6 +146,7 @@ TEST(Dpo, IdsAndMasksAreThoseOfTrl) {
                 {.shuffle = false, .rows_per_micro_batch = 2, .micro_batches = 2, .columns = {"chosen", "rejected"}, .label = ""});
   const SafetensorsFile file(fixture("dpo/batches.safetensors"));
   int documents = 0;
+  int64_t shared = 0;
   for (int step = 0; step < 10; ++step) {
     const std::vector<Batch> batches = loader.next();
     for (int micro = 0; micro < 2; ++micro) {
@@ -152,18 +154,22 @@ TEST(Dpo, IdsAndMasksAreThoseOfTrl) {
       const Batch& batch = batches[micro];
       ASSERT_EQ(batch.cu_seqlens.size(), 5U);
       EXPECT_EQ(batch.num_targets, 2);
+      const Batch whole = whole_documents(batch);
+      shared += whole.num_tokens() - batch.num_tokens();
       for (int64_t d = 0; d < 4; ++d, ++documents) {
         const int64_t row = d % 2 * 2 + d / 2;
         const at::Tensor real = file.tensor(name + "attention_mask")[row] > 0;
         const at::Tensor ids = file.tensor(name + "input_ids")[row].masked_select(real);
         const at::Tensor trained = file.tensor(name + "completion_mask")[row].masked_select(real) > 0;
-        const int64_t begin = batch.cu_seqlens[d], end = batch.cu_seqlens[d + 1];
-        ASSERT_TRUE(at::equal(batch.tokens.slice(0, begin, end), ids)) << name << d;
-        ASSERT_TRUE(at::equal(batch.targets.slice(0, begin, end - 1) != kIgnore, trained.slice(0, 1))) << name << d;
+        ASSERT_TRUE(at::equal(whole.tokens.slice(0, whole.cu_seqlens[d], whole.cu_seqlens[d + 1]), ids)) << name << d;
+        const int64_t begin = batch.cu_seqlens[d], end = batch.cu_seqlens[d + 1], first = batch.shared_of(d);
+        ASSERT_EQ(trained.slice(0, 1, first + 1).sum().item<int64_t>(), 0) << name << d;
+        ASSERT_TRUE(at::equal(batch.targets.slice(0, begin, end - 1) != kIgnore, trained.slice(0, first + 1))) << name << d;
       }
     }
   }
   EXPECT_EQ(documents, 80);
+  EXPECT_GT(shared, 400);  // tokens of prompts
 }
 
 TEST(Dpo, AStoppedRunGoesOnAsIfItHadNot) {

@@ -4,6 +4,7 @@
 #include "trainer/kernels/geglu.h"
 #include "trainer/kernels/rotary.h"
 #include "trainer/kernels/swiglu.h"
+#include "trainer/models/shared_beginnings.h"
 
 namespace lathe {
 namespace {
@@ -58,12 +59,10 @@ Heads SelfAttention::heads(const at::Tensor& x_TH, const Documents& documents) {
 }
 
 at::Tensor SelfAttention::attend(const Heads& heads, const Documents& documents, int64_t layer) {
+  if (!documents.caches.empty()) return attend_cached(heads, documents, layer, scoring).flatten(1);
   const auto& [q_TQD, k_TKD, v_TKD] = heads;
-  const at::Tensor out_TQD =
-      documents.caches.empty()
-          ? lathe::attention(q_TQD, k_TKD, v_TKD, documents.cu_seqlens, scoring)
-          : attend_cached(heads, documents, layer, scoring);
-  return out_TQD.flatten(1);
+  return attention_of_sharing(q_TQD, k_TKD, v_TKD, documents.cu_seqlens, documents.shared, scoring)
+      .flatten(1);
 }
 
 at::Tensor Mlp::operator()(const at::Tensor& x_TH, const at::Tensor& keys_T) {

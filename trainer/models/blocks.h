@@ -18,7 +18,7 @@ enum class Rotation { kGlobal, kLocal, kNone };
 
 // What attention needs to know of the micro-batch besides the tokens.
 struct Documents {
-  std::vector<int64_t> cu_seqlens;
+  std::vector<int64_t> cu_seqlens, shared;  // as in Batch
   RotaryAngles angles, local_angles;
   std::span<KvCache* const> caches;  // one per document, or empty
   at::Tensor keys_T;                 // of a training step's tokens (trainer/kernels/noise.h)

@@ -9,15 +9,17 @@
 #include "trainer/kernels/noise.h"
 #include "trainer/kernels/product.h"
 #include "trainer/models/recompute.h"
+#include "trainer/models/shared_beginnings.h"
 #include "trainer/philox.h"
 
 namespace lathe {
 namespace {
 
-std::vector<int64_t> document_lengths(const std::vector<int64_t>& cu_seqlens) {
+// With what they share.
+std::vector<int64_t> document_lengths(const Batch& batch) {
   std::vector<int64_t> lengths;
-  for (size_t d = 0; d + 1 < cu_seqlens.size(); ++d) {
-    lengths.push_back(cu_seqlens[d + 1] - cu_seqlens[d]);
+  for (size_t d = 0; d + 1 < batch.cu_seqlens.size(); ++d) {
+    lengths.push_back(batch.shared_of(d) + batch.cu_seqlens[d + 1] - batch.cu_seqlens[d]);
   }
   return lengths;
 }
@@ -61,13 +63,13 @@ at::Tensor position_embedding(const at::Tensor& positions_T, int64_t limit, Para
 }
 
 // [T, width]: alpha / sqrt(length x width) U(-1, 1), the length being each document's own.
-at::Tensor embedding_noise(const Batch& batch, const at::Tensor& keys_T, double alpha,
-                           int64_t width) {
+at::Tensor embedding_noise(const Batch& batch, const std::vector<int64_t>& lengths,
+                           const at::Tensor& keys_T, double alpha, int64_t width) {
   at::Tensor scale_T = at::empty({keys_T.size(0), 1}, at::kFloat);
-  for (size_t d = 0; d + 1 < batch.cu_seqlens.size(); ++d) {
-    const int64_t begin = batch.cu_seqlens[d], end = batch.cu_seqlens[d + 1];
-    const auto numbers = static_cast<double>((end - begin) * width);
-    scale_T.slice(0, begin, end).fill_(alpha / std::sqrt(numbers));
+  for (size_t d = 0; d < lengths.size(); ++d) {
+    const auto numbers = static_cast<double>(lengths[d] * width);
+    scale_T.slice(0, batch.cu_seqlens[d], batch.cu_seqlens[d + 1])
+        .fill_(alpha / std::sqrt(numbers));
   }
   return uniform_noise(keys_T, hash_name("neftune"), width) * scale_T.to(keys_T.device());
 }
@@ -164,7 +166,7 @@ at::Tensor Transformer::run(const Batch& batch, const at::Tensor& positions_T,
   };
   // Owned by this function and by what backward will do again.
   const auto documents = std::make_shared<const Documents>(
-      Documents{batch.cu_seqlens, angles(rotary_), angles(local_rotary_), caches,
+      Documents{batch.cu_seqlens, batch.shared, angles(rotary_), angles(local_rotary_), caches,
                 noise_ && caches.empty() ? token_keys(batch, *noise_) : at::Tensor()});
   Residual residual{embedded(batch, positions_T, lengths, documents->keys_T), {}};
   const int64_t num_tokens = batch.tokens.size(0);
@@ -219,26 +221,41 @@ at::Tensor Transformer::embedded(const Batch& batch, const at::Tensor& positions
   }
   if (keys_T.defined() && noise_->neftune_alpha > 0) {
     const at::Tensor noise_TH =
-        embedding_noise(batch, keys_T, noise_->neftune_alpha, config_.hidden_size);
+        embedding_noise(batch, lengths, keys_T, noise_->neftune_alpha, config_.hidden_size);
     x_SH = x_SH + tp.own_tokens(noise_TH).to(x_SH.scalar_type());
   }
   // Its backward has gradients to add to, and needs no values.
   return out_of_unit(sharding_, 0, {x_SH}, /*values=*/false)[0];
 }
 
+bool Transformer::can_share(const Batch& batch, const std::vector<int64_t>& lengths) const {
+  // The balance of experts counts each token of each document.
+  if (config_.output_router_logits) return batch.shared.empty();
+  // Where the length turns all of a document's tokens otherwise, there is nothing in common.
+  int64_t regime = 0;
+  for (size_t d = 0; d < batch.shared.size(); ++d) {
+    if (batch.shared[d] == 0) regime = rotary_regime(config_, lengths[d]);
+    if (rotary_regime(config_, lengths[d]) != regime) return false;
+  }
+  return true;
+}
+
 at::Tensor Transformer::hidden(const Batch& batch) {
-  return run(batch, batch.positions, document_lengths(batch.cu_seqlens), {}, nullptr);
+  const std::vector<int64_t> lengths = document_lengths(batch);
+  if (can_share(batch, lengths)) return run(batch, batch.positions, lengths, {}, nullptr);
+  return take_own(hidden(whole_documents(batch)), batch.cu_seqlens, batch.shared);
 }
 
 at::Tensor Transformer::hidden(const Batch& batch, LayerStates& states) {
-  return run(batch, batch.positions, document_lengths(batch.cu_seqlens), {}, &states);
+  if (!batch.shared.empty()) throw std::logic_error("hidden: layers are shown of whole documents");
+  return run(batch, batch.positions, document_lengths(batch), {}, &states);
 }
 
 at::Tensor Transformer::hidden(const Batch& batch, std::span<KvCache* const> caches) {
   const at::NoGradGuard no_grad;
-  if (caches.size() + 1 != batch.cu_seqlens.size()) {
+  if (caches.size() + 1 != batch.cu_seqlens.size() || !batch.shared.empty()) {
     throw std::logic_error("hidden: " + std::to_string(caches.size()) + " caches for " +
-                           std::to_string(batch.cu_seqlens.size() - 1) + " documents");
+                           std::to_string(batch.cu_seqlens.size() - 1) + " whole documents");
   }
   if (caches.empty()) return hidden(batch);
   const auto [positions, lengths] = continue_documents(batch, caches);

@@ -36,6 +36,8 @@ class Transformer final : public Model {
   at::Tensor take_auxiliary_loss() override { return std::exchange(auxiliary_loss_, {}); }
 
  private:
+  // Whether what documents share is the same in all of them.
+  bool can_share(const Batch& batch, const std::vector<int64_t>& lengths) const;
   at::Tensor run(const Batch& batch, const at::Tensor& positions_T,
                  const std::vector<int64_t>& lengths, std::span<KvCache* const> caches,
                  LayerStates* states);
