@@ -1,6 +1,7 @@
 #include "data/curate/c4_lines.h"
 
 #include <array>
+#include <span>
 
 #include "data/curate/text_pieces.h"
 
@@ -45,7 +46,7 @@ struct LineCount {
   bool too_long = false;  // a chunk is
 };
 
-LineCount count_words(const std::vector<Word>& words, uint32_t first, uint32_t end) {
+LineCount count_words(std::span<const Word> words, uint32_t first, uint32_t end) {
   LineCount count;
   count.sentences = first == end ? 0 : 1;
   uint32_t behind = ~uint32_t{0};
@@ -112,10 +113,11 @@ C4Lines read_c4_lines(const Measured& m, const std::function<void(std::string_vi
   const bool brackets = m.split.count('{') > 0;
   std::string changed;
   for (const TextLine& piece : m.split.lines()) {
-    std::string_view line = strip(m.split.text_of(piece));
+    std::string_view line = m.split.inner_of(piece);
+    const bool cited = citations && line.find('[') != line.npos;
+    if (!cited && !ends_sentence(line)) continue;
     const LineCount count = count_words(m.split.words(), piece.first_word, piece.end_word);
     if (count.too_long) continue;
-    const bool cited = citations && line.find('[') != line.npos;
     if (cited) {
       changed = without_citations(line);
       line = changed;
@@ -135,7 +137,7 @@ C4Lines read_c4_lines(const Measured& m, const std::function<void(std::string_vi
     if (phrases && holds_policy(lower)) continue;
     if (cited) {
       m.work.split.split(line);
-      const auto& words = m.work.split.words();
+      const std::span<const Word> words = m.work.split.words();
       found.sentences += count_words(words, 0, static_cast<uint32_t>(words.size())).sentences;
     } else {
       found.sentences += count.sentences;

@@ -18,7 +18,7 @@ uint64_t mix(uint64_t hash) {
 
 // f(place, hash) for every n-gram; f returns whether to go on.
 template <class F>
-void for_each_ngram(const std::vector<uint64_t>& words, size_t n, F&& f) {
+void for_each_ngram(std::span<const uint64_t> words, size_t n, F&& f) {
   if (words.size() < n || n == 0) return;
   uint64_t power = 1, sum = 0;
   for (size_t i = 0; i < n; ++i) {

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <stdexcept>
 
@@ -48,8 +47,10 @@ class FolderLock {
 };
 
 std::string read_all(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  const ReadFile file(path);
+  std::string bytes(file.bytes(), '\0');
+  file.read(bytes.data(), bytes.size(), 0);
+  return bytes;
 }
 
 void replace_file(const std::string& path, std::string_view bytes) {
@@ -244,27 +245,48 @@ class Curation {
 
   std::string work_folder() const { return folder_ + "/writing-" + keys_.output; }
 
+  std::string part_path(const char* kind, size_t b, const SignalBlock& block) const {
+    return fmt::format("{}/{}/{}/part-{:06}.jsonl", work_folder(), kind,
+                       options_.sources[block.source].name, b);
+  }
+
+  struct Unwritten {
+    size_t number = 0;
+    SignalBlock block;
+    RawBlock raw;
+  };
+
+  // From block b on, which becomes the one behind it. The excluded part is written last: where it
+  // is, a block is done.
+  std::optional<Unwritten> next_unwritten(BlockReader& reader, size_t& b) const {
+    for (SignalBlock block; b < num_blocks_; ++b) {
+      load(b, block);
+      if (is_mine(b) && !fs::exists(part_path("excluded", b, block))) {
+        RawBlock raw = read_again(reader, block);
+        return Unwritten{b++, std::move(block), std::move(raw)};
+      }
+      reader.pass(block);
+    }
+    return std::nullopt;
+  }
+
   void write(const Decisions& decisions) {
     const RecordWriter writer(options_, rules_, decisions,
                               contamination_ ? &*contamination_ : nullptr);
     BlockReader reader(options_);
-    SignalBlock block;
-    for (size_t b = 0; b < num_blocks_; ++b) {
-      load(b, block);
-      const std::string& source = options_.sources[block.source].name;
-      const auto part = [&](const char* kind) {
-        return fmt::format("{}/{}/{}/part-{:06}.jsonl", work_folder(), kind, source, b);
-      };
-      // The excluded part is written last: where it is, the block is done.
-      if (!is_mine(b) || fs::exists(part("excluded"))) {
-        reader.pass(block);
-        continue;
-      }
-      const BlockLines lines = writer.write(b, read_again(reader, block), block, measurers_);
-      write_part(part("kept"), lines.kept, false);
-      write_part(part("excluded"), lines.excluded, true);
+    size_t behind = 0;
+    std::optional<Unwritten> now = next_unwritten(reader, behind);
+    while (now) {
+      std::optional<Unwritten> following;
+      const BlockLines lines =
+          writer.write(now->number, now->raw, now->block, measurers_,
+                       [&] { following = next_unwritten(reader, behind); });
+      write_part(part_path("kept", now->number, now->block), lines.kept, false);
+      write_part(part_path("excluded", now->number, now->block), lines.excluded, true);
       if (progress_)
-        progress_("written", static_cast<int64_t>(b + 1), static_cast<int64_t>(num_blocks_));
+        progress_("written", static_cast<int64_t>(now->number + 1),
+                  static_cast<int64_t>(num_blocks_));
+      now = std::move(following);
     }
   }
 
@@ -298,8 +320,12 @@ class Curation {
         fs::remove(path);
         continue;
       }
-      std::ifstream in(path, std::ios::binary);
-      for (std::string line; std::getline(in, line);) examples_.add(line);
+      const std::string lines = read_all(path);
+      for (size_t begin = 0; begin < lines.size();) {
+        const size_t end = std::min(lines.find('\n', begin), lines.size());
+        examples_.add(std::string_view(lines).substr(begin, end - begin));
+        begin = end + 1;
+      }
     }
   }
 

@@ -94,7 +94,7 @@ using CurateProgress = std::function<void(const char* pass, int64_t done, int64_
 // report.html, mixture.json, folder/signals/ and folder/quality/. kept and excluded appear when all is written.
 // Called again with the same files it takes up the finished blocks, whatever ended the first call;
 // signals that were measured stay valid when only rules change. Byte-identical for any number of
-// threads and of interruptions. Memory: two blocks of records, 25 bytes per document, dedup_bytes,
+// threads and of interruptions. Memory: four blocks of records, 25 bytes per document, dedup_bytes,
 // bloom_bytes, 9 bytes per sentence span that occurs twice, suffix_array_bytes and 12 bytes per
 // substring that is cut, some 40 bytes per document that goes for what it repeats. Throws
 // std::invalid_argument for what is wrong with options or files.

@@ -27,8 +27,9 @@ struct Document {
 // What filters work in, kept from document to document so that nothing is allocated anew.
 struct Workspace {
   NgramTable ngrams;
-  std::vector<uint64_t> seen, seen_again;  // bitmaps
-  std::vector<uint32_t> places, slots, pair_slots;
+  std::vector<uint8_t> counts;
+  std::vector<uint32_t> places, slots, chosen;
+  std::vector<uint64_t> hashes;
   SplitText split;
   std::string text;
 };

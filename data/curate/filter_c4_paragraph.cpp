@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "data/curate/filters.h"
-#include "data/curate/text_pieces.h"
 
 // mC4: at least three lines of at least 200 characters.
 namespace lathe {
@@ -13,12 +12,12 @@ constexpr FilterRule kRules[] = {
 
 void measure(const Measured& m, double* values) {
   int64_t longest[3] = {0, 0, 0};
-  for_each_newline_piece(m.split.text(), [&](std::string_view line) {
-    int64_t chars = m.split.chars_of(line);
+  for (const TextLine& line : m.split.pieces()) {
+    int64_t chars = m.split.chars_of(m.split.text_of(line));
     for (int64_t& place : longest) {
       if (chars > place) std::swap(chars, place);
     }
-  });
+  }
   values[0] = static_cast<double>(longest[2]);
 }
 

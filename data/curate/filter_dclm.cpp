@@ -41,7 +41,25 @@ bool is_counter(std::string_view line) {
   return false;
 }
 
+// Whether any of is_button's phrases may be there: no is certain. Looks for letters of "s in c",
+// "more." and "n-in", also just behind the end of the line. A plain loop that the compiler turns
+// into wide registers.
+bool may_be_button(std::string_view line) {
+  const char* t = line.data();
+  unsigned char found = 0;
+  for (size_t i = 0; i < line.size(); ++i) {
+    const auto is = [&](size_t at, char c) {
+      return static_cast<unsigned char>((t[i + at] | 0x20) == c);
+    };
+    found |= (is(0, 's') & is(2, 'i') & is(3, 'n') & is(5, 'c')) |
+             (is(0, 'm') & is(1, 'o') & is(2, 'r') & is(4, '.')) |
+             (is(0, 'n') & is(1, '-') & is(2, 'i') & is(3, 'n'));
+  }
+  return found;
+}
+
 bool is_button(std::string_view line) {
+  if (!may_be_button(line)) return false;
   const std::string small = lower(line);
   return small.find("items in cart") != small.npos || small.find("read more...") != small.npos ||
          small.find("sign-in") != small.npos;
@@ -59,7 +77,7 @@ void measure(const Measured& m, double* values) {
 }  // namespace
 
 bool is_dclm_noise(const SplitText& split, const TextLine& line) {
-  const std::string_view text = strip(split.text_of(line));
+  const std::string_view text = split.inner_of(line);
   if (text.empty()) return false;
   const uint32_t words = line.end_word - line.first_word;
   if (words < kFewestWords) return true;

@@ -68,6 +68,7 @@ double url_chars(const SplitText& split) {
   for (const Word& word : split.words()) {
     if (word.size < 8) continue;
     const std::string_view text = split.text_of(word);
+    if (text[0] != 'h' && text[0] != 'w') continue;
     if (text.starts_with("http://") || text.starts_with("https://") || text.starts_with("www."))
       chars += word.chars;
   }
@@ -89,14 +90,16 @@ void measure(const Measured& m, double* values) {
   for (const Word& word : m.split.words()) longest = std::max(longest, word.chars);
   double lines = 0, open = 0, first = 0, boilerplate = 0;
   const bool phrases = may_hold_phrases(m.simple.text());
-  m.work.ngrams.start(m.split.lines().size() + 1);
+  const bool bare = m.split.lines_are_bare();
+  if (!bare) m.work.ngrams.start(m.split.lines().size());
   for (const TextLine& line : m.split.lines()) {
-    const std::string_view text = strip(m.split.text_of(line));
+    const std::string_view text = m.split.inner_of(line);
     if (text.empty()) continue;
     ++lines;
     const char last = text.back();
     if (last != '"' && last != '\'' && !(last_character_bits(text) & kTerminalBit)) ++open;
-    if (m.work.ngrams.add(hash_line(text), 0).count == 1) ++first;
+    const bool repeated = bare ? line.repeated : m.work.ngrams.add(hash_line(text), 0).count > 1;
+    if (!repeated) ++first;
     if (phrases && is_boilerplate(text, m.work.text)) ++boilerplate;
   }
   values[0] = chars;

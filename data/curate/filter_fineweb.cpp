@@ -23,16 +23,15 @@ constexpr int64_t kShortLine = 30;
 
 void measure(const Measured& m, double* values) {
   double lines = 0, punctuated = 0, brief = 0, repeated = 0;
-  m.work.ngrams.start(m.split.count('\n') + 1);
-  for_each_newline_piece(m.split.text(), [&](std::string_view line) {
-    if (strip_left(line).empty()) return;
+  for (const TextLine& line : m.split.pieces()) {
+    if (line.inner_begin == line.inner_end) continue;
+    const std::string_view text = m.split.text_of(line);
     ++lines;
-    if (last_character_bits(line) & kTerminalBit) ++punctuated;
-    const int64_t chars = m.split.chars_of(line);
+    if (last_character_bits(text) & kTerminalBit) ++punctuated;
+    const int64_t chars = m.split.chars_of(text);
     if (chars <= kShortLine) ++brief;
-    if (m.work.ngrams.add(hash_line(line), 0).count > 1)
-      repeated += static_cast<double>(chars);
-  });
+    if (line.repeated) repeated += static_cast<double>(chars);
+  }
   const double newlines = m.split.count('\n');
   values[0] = lines;
   values[1] = ratio(punctuated, lines);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <bit>
+#include <span>
 
 #include "data/curate/filters.h"
 #include "data/curate/text_pieces.h"
@@ -44,75 +45,96 @@ struct Repeats {
   double pieces = 0, repeated = 0, repeated_chars = 0;
 };
 
-// Pieces of the text between runs of at least `newlines` newlines. Eight bytes behind the text are
-// readable, as hash_line wants.
-Repeats find_repeats(const Measured& m, std::string_view text, size_t newlines) {
-  Repeats repeats;
-  m.work.ngrams.start(m.split.count('\n') + 2);
-  const auto add = [&](std::string_view piece) {
+// Pieces of the text between runs of newlines: lines that are not empty, and what is nothing before
+// the first run and behind the last.
+Repeats repeated_lines(const SplitText& split) {
+  const std::string_view text = split.text();
+  const int ends = text.starts_with('\n') + (text.empty() || text.ends_with('\n'));
+  Repeats repeats{.pieces = static_cast<double>(ends), .repeated = ends == 2 ? 1.0 : 0.0};
+  for (const TextLine& line : split.pieces()) {
+    if (line.begin == line.end) continue;
     ++repeats.pieces;
-    if (m.work.ngrams.add(hash_line(piece), 0).count == 1) return;
+    if (!line.repeated) continue;
     ++repeats.repeated;
-    repeats.repeated_chars += static_cast<double>(m.split.chars_of(piece));
-  };
-  size_t begin = 0;
-  for (size_t at = text.find('\n'); at != text.npos;) {
-    const size_t behind = std::min(text.find_first_not_of('\n', at), text.size());
-    if (behind - at >= newlines) {
-      add(text.substr(begin, at - begin));
-      begin = behind;
-    }
-    at = text.find('\n', behind);
+    repeats.repeated_chars += static_cast<double>(split.chars_of(split.text_of(line)));
   }
-  add(text.substr(begin));
   return repeats;
 }
 
-// n-grams of a document, by the hashes of their words.
+// Pieces of the text, without white space around it, between runs of at least two newlines.
+Repeats repeated_paragraphs(const Measured& m) {
+  const auto is_blank = [](const TextLine& line) { return line.inner_begin == line.inner_end; };
+  const auto is_empty = [](const TextLine& line) { return line.begin == line.end; };
+  const std::vector<TextLine>& lines = m.split.pieces();
+  const auto first = std::find_if_not(lines.begin(), lines.end(), is_blank);
+  if (std::none_of(first, lines.end(), is_empty)) return {.pieces = 1};
+  const auto end = std::find_if_not(lines.rbegin(), lines.rend(), is_blank).base();
+  Repeats repeats;
+  m.work.ngrams.start(lines.size());
+  for (auto line = first; line != end;) {
+    const auto behind = std::find_if(line, end, is_empty);
+    const uint32_t from = line == first ? line->inner_begin : line->begin;
+    const TextLine& last = *std::prev(behind);
+    const uint32_t to = behind == end ? last.inner_end : last.end;
+    const std::string_view piece = m.split.text().substr(from, to - from);
+    ++repeats.pieces;
+    if (m.work.ngrams.add(hash_line(piece), 0).count > 1) {
+      ++repeats.repeated;
+      repeats.repeated_chars += static_cast<double>(m.split.chars_of(piece));
+    }
+    line = std::find_if_not(behind, end, is_empty);
+  }
+  return repeats;
+}
+
+// n-grams of a document, by the hashes of their words. Bytes count how often a hash's slot is met:
+// no n-gram occurs more often than that, so that the table, whose price is branches that nobody
+// could foretell, sees few of them.
 class Grams {
  public:
-  explicit Grams(const Measured& m) : words_(m.split.words()), work_(m.work) {}
+  explicit Grams(const Measured& m) : words_(m.split.words()), work_(m.work) {
+    num_places_ = words_.size();
+    if (work_.places.size() < num_places_) work_.places.resize(num_places_);
+    if (work_.slots.size() < num_places_) work_.slots.resize(num_places_);
+    if (work_.hashes.size() < num_places_) work_.hashes.resize(num_places_);
+    for (size_t i = 0; i < num_places_; ++i) {
+      work_.places[i] = static_cast<uint32_t>(i);
+      work_.hashes[i] = words_[i].hash;
+    }
+  }
 
   // Characters of the most frequent n-gram, all its occurrences together; the first seen among
-  // equals. Keeps the places where an n-gram occurs that occurs twice. To be asked for 2, 3, 4.
+  // equals. To be asked for 2, 3, 4.
   double top(size_t n) {
-    if (n == 2) find_pairs();
     if (words_.size() < n) {
       num_places_ = 0;
       return 0;
     }
-    work_.ngrams.start(num_places_);
-    while (num_places_ > 0 && work_.places[num_places_ - 1] + n > words_.size()) --num_places_;
-    if (work_.slots.size() < num_places_) work_.slots.resize(num_places_);
-    for (size_t k = 0; k < num_places_; ++k) {
-      const uint32_t i = work_.places[k];
-      work_.slots[k] = work_.ngrams.slot_of(work_.ngrams.add(hash(i, n), i));
+    const uint8_t most = lengthen(n);
+    Best best;
+    for (uint8_t least = most; least >= 2;) {
+      best = best_of(least);
+      const auto bound = static_cast<uint8_t>(std::min<uint32_t>(best.count, kMostCounted));
+      if (bound >= least || least == 2) break;
+      least = std::max<uint8_t>(bound, 2);
     }
-    uint32_t best_count = 1, best_first = 0;
-    size_t kept = 0;
-    for (size_t k = 0; k < num_places_; ++k) {
-      const auto& entry = work_.ngrams.at_slot(work_.slots[k]);
-      if (entry.count > best_count) {  // of equals the one that was seen first comes first
-        best_count = entry.count;
-        best_first = entry.first;
-      }
-      work_.places[kept] = work_.places[k];
-      kept += entry.count > 1;
-    }
-    num_places_ = kept;
-    return best_count * (chars(best_first, n) + static_cast<double>(n - 1));
+    keep_repeated();
+    return best.count * (chars(best.first, n) + static_cast<double>(n - 1));
   }
 
-  // Characters in n-grams that stood before; what lies in one is not looked at again.
+  // Characters in n-grams that stood before; what lies in one is not looked at again. To be asked
+  // for 5 and on.
   double repeated(size_t n) {
+    if (num_places_ == 0) return 0;
+    lengthen(n);
+    keep_repeated();
     if (num_places_ == 0) return 0;
     double found = 0;
     work_.ngrams.start(num_places_);
     size_t next = 0;
     for (size_t k = 0; k < num_places_; ++k) {
       const uint32_t i = work_.places[k];
-      if (i < next || i + n > words_.size()) continue;
-      if (work_.ngrams.add(hash(i, n), i).count == 1) continue;
+      if (i < next || work_.ngrams.add(mixed(k), i).count == 1) continue;
       found += chars(i, n);
       next = i + n;
     }
@@ -121,59 +143,90 @@ class Grams {
 
  private:
   static constexpr uint64_t kBase = 0x9E3779B97F4A7C15;
+  static constexpr uint8_t kMostCounted = 255;  // and more
+  static constexpr size_t kSlotsPerPlace = 8;
 
-  // Places of pairs that may occur twice: two bitmaps, of what was seen and what was seen again,
-  // say no to most places at a fraction of a table's price.
-  void find_pairs() {
-    num_places_ = 0;
-    if (words_.size() < 2) return;
-    const size_t count = words_.size() - 1;
-    const size_t bits = std::bit_ceil(std::max<size_t>(16 * count, 64));
-    const int shift = 64 - std::countr_zero(bits);
-    work_.seen.assign(bits / 64, 0);
-    work_.seen_again.assign(bits / 64, 0);
-    if (work_.pair_slots.size() < count) work_.pair_slots.resize(count);
-    if (work_.places.size() < count) work_.places.resize(count);
-    const Word* words = words_.data();
-    uint64_t *seen = work_.seen.data(), *again = work_.seen_again.data();
-    uint32_t *slots = work_.pair_slots.data(), *places = work_.places.data();
-    for (size_t i = 0; i < count; ++i) {
-      const auto slot = static_cast<uint32_t>((words[i].hash * kBase + words[i + 1].hash) >> shift);
-      const uint64_t bit = uint64_t{1} << (slot & 63);
-      again[slot / 64] |= seen[slot / 64] & bit;
-      seen[slot / 64] |= bit;
-      slots[i] = slot;
+  struct Best {
+    uint32_t count = 1, first = 0;
+  };
+
+  // Hashes become those of n-grams, and their slots are counted; the largest count is returned.
+  uint8_t lengthen(size_t n) {
+    while (num_places_ > 0 && work_.places[num_places_ - 1] + n > words_.size()) --num_places_;
+    const size_t size = std::bit_ceil(std::max<size_t>(kSlotsPerPlace * num_places_, 64));
+    const int shift = 64 - std::countr_zero(size);
+    work_.counts.assign(size, 0);
+    const Word* behind = words_.data() + (n - 1);
+    uint8_t *counts = work_.counts.data(), most = 0;
+    uint32_t *places = work_.places.data(), *slots = work_.slots.data();
+    uint64_t* hashes = work_.hashes.data();
+    for (size_t k = 0; k < num_places_; ++k) {
+      const uint64_t hash = hashes[k] * kBase + behind[places[k]].hash;
+      const auto slot = static_cast<uint32_t>(hash * kBase >> shift);
+      const uint8_t count = counts[slot];
+      const auto counted = static_cast<uint8_t>(count + (count != kMostCounted));
+      most = std::max(most, counted);
+      counts[slot] = counted;
+      hashes[k] = hash;
+      slots[k] = slot;
     }
+    return most;
+  }
+
+  // The most frequent n-gram of those in slots that were met so often.
+  Best best_of(uint8_t least) {
+    const uint32_t* slots = work_.slots.data();
+    const uint8_t* counts = work_.counts.data();
+    if (work_.chosen.size() < num_places_) work_.chosen.resize(num_places_);
+    uint32_t* chosen = work_.chosen.data();
+    size_t num_chosen = 0;
+    for (size_t k = 0; k < num_places_; ++k) {
+      chosen[num_chosen] = static_cast<uint32_t>(k);
+      num_chosen += counts[slots[k]] >= least;
+    }
+    work_.ngrams.start(num_chosen);
+    for (size_t c = 0; c < num_chosen; ++c)
+      work_.ngrams.add(mixed(chosen[c]), work_.places[chosen[c]]);
+    Best best;
+    for (size_t c = 0; c < num_chosen; ++c) {
+      const auto& entry = work_.ngrams.find(mixed(chosen[c]));
+      if (entry.count > best.count) best = {entry.count, entry.first};
+    }
+    return best;
+  }
+
+  // Places whose slots were met once say no for all longer n-grams.
+  void keep_repeated() {
+    const uint8_t* counts = work_.counts.data();
+    uint32_t *places = work_.places.data(), *slots = work_.slots.data();
+    uint64_t* hashes = work_.hashes.data();
     size_t kept = 0;
-    for (size_t i = 0; i < count; ++i) {
-      places[kept] = static_cast<uint32_t>(i);
-      kept += again[slots[i] / 64] >> (slots[i] & 63) & 1;
+    for (size_t k = 0; k < num_places_; ++k) {
+      places[kept] = places[k];
+      hashes[kept] = hashes[k];
+      kept += counts[slots[k]] > 1;
     }
     num_places_ = kept;
   }
 
-  uint64_t hash(size_t i, size_t n) const {
-    uint64_t sum = 0;
-    for (size_t k = i; k < i + n; ++k) sum = sum * kBase + words_[k].hash;
-    return sum ^ (sum >> 29);
-  }
+  uint64_t mixed(size_t k) const { return work_.hashes[k] ^ (work_.hashes[k] >> 29); }
   double chars(size_t i, size_t n) const {
     uint64_t sum = 0;
     for (size_t k = i; k < i + n; ++k) sum += words_[k].chars;
     return static_cast<double>(sum);
   }
 
-  const std::vector<Word>& words_;
+  const std::span<const Word> words_;
   Workspace& work_;
   size_t num_places_ = 0;
 };
 
 void measure(const Measured& m, double* values) {
   const auto chars = static_cast<double>(m.split.chars());
-  const Repeats paragraphs = find_repeats(m, strip(m.split.text()), 2);
+  const Repeats paragraphs = repeated_paragraphs(m);
   values[0] = ratio(paragraphs.repeated, paragraphs.pieces);
   values[1] = ratio(paragraphs.repeated_chars, chars);
-  const Repeats lines = find_repeats(m, m.split.text(), 1);
+  const Repeats lines = repeated_lines(m.split);
   values[2] = ratio(lines.repeated, lines.pieces);
   values[3] = ratio(lines.repeated_chars, chars);
   Grams grams(m);

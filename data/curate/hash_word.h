@@ -7,23 +7,34 @@
 
 namespace lathe {
 
+inline constexpr uint64_t kWordBytes[] = {
+    0,           0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF,
+    ~uint64_t{0}};
+
 // A hash for words in tables: fast, not for files, never 0. load8(at) gives eight bytes of the word
-// from `at` on; what is behind its end does not count.
+// from `at` on; what is behind its end does not count. It is asked for the first sixteen bytes of
+// every word: whether one has more than eight is nothing to foretell, and so is no branch.
 template <class Load>
-inline uint64_t hash_eights(size_t size, Load&& load8) {
+constexpr uint64_t hash_eights(size_t size, Load&& load8) {
   constexpr uint64_t kA = 0x9E3779B97F4A7C15, kB = 0xD6E8FEB86659FD93;
   const auto mix = [](uint64_t a) {
     const auto product = static_cast<unsigned __int128>(a) * kB;
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
   };
   uint64_t hash = (size + 1) * kA;
-  if (size == 0) return mix(hash) | 1;
+  if (size <= 16) {
+    const size_t first = size < 8 ? size : 8;
+    const uint64_t brief = mix(hash ^ (load8(0) & kWordBytes[first]));
+    const uint64_t whole = mix(brief ^ (load8(8) & kWordBytes[size - first]));
+    const uint64_t longer = ~uint64_t{0} * (size > 8);
+    return (brief & ~longer) | (whole & longer) | 1;
+  }
   size_t at = 0;
   for (; size - at > 8; at += 8) hash = mix(hash ^ load8(at));
-  return mix(hash ^ (load8(at) & (~uint64_t{0} >> (64 - 8 * (size - at))))) | 1;
+  return mix(hash ^ (load8(at) & kWordBytes[size - at])) | 1;
 }
 
-// Eight bytes behind the text must be readable.
+// Sixteen bytes behind the word must be readable.
 inline uint64_t hash_word(const char* bytes, size_t size) {
   return hash_eights(size, [bytes](size_t at) {
     uint64_t value;

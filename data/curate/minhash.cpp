@@ -119,7 +119,7 @@ std::span<const uint64_t> MinHash::shingles(const SimpleText& text) {
   }
   // A sum that slides over the words' hashes.
   constexpr uint64_t kBase = 0x9E3779B97F4A7C15;
-  const std::vector<uint64_t>& hashes = text.hashes();
+  const std::span<const uint64_t> hashes = text.hashes();
   uint64_t power = 1, sum = 0;
   for (size_t k = 0; k < n; ++k) {
     sum = sum * kBase + hashes[k];

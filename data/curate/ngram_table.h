@@ -25,7 +25,7 @@ class NgramTable {
     mask_ = size - 1;
   }
 
-  // The entry of a hash, counted once more. Its slot stays valid until the next start(). Whether it
+  // The entry of a hash, counted once more. Whether it
   // is new is no branch: nobody could foretell it.
   Entry& add(uint64_t hash, uint32_t place) {
     hash |= 1;
@@ -37,10 +37,13 @@ class NgramTable {
     ++entry.count;
     return entry;
   }
-  uint32_t slot_of(const Entry& entry) const {
-    return static_cast<uint32_t>(&entry - table_.data());
+  // The entry of a hash that was added.
+  const Entry& find(uint64_t hash) const {
+    hash |= 1;
+    size_t at = (hash ^ (hash >> 32)) >> 1 & mask_;
+    while (table_[at].hash != hash) at = (at + 1) & mask_;
+    return table_[at];
   }
-  const Entry& at_slot(uint32_t slot) const { return table_[slot]; }
 
  private:
   std::vector<Entry> table_;

@@ -4,8 +4,6 @@
 
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <type_traits>
 
@@ -141,9 +139,9 @@ void write_signal_block(const std::string& path, const std::string& key, const S
 }
 
 bool read_signal_block(const std::string& path, const std::string& key, SignalBlock& block) try {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return false;
-  const std::string file{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  const ReadFile whole(path);
+  std::string file(whole.bytes(), '\0');
+  whole.read(file.data(), file.size(), 0);
   const std::string head = std::string(kMagic) + key + "\n";
   if (!file.starts_with(head) || file.size() < head.size() + 33) return false;
   const std::string_view rest = std::string_view(file).substr(head.size());

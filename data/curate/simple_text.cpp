@@ -57,13 +57,25 @@ const char* pass_number(const char* p, const char* end) {
 
 }  // namespace
 
+// The word at buffer_[begin, size_) at the place behind the last one, not counted yet.
+inline void SimpleText::set_piece(size_t begin, uint32_t source_begin, uint32_t source_end,
+                                  uint64_t hash) {
+  if (num_pieces_ >= pieces_.size()) {
+    pieces_.resize(2 * num_pieces_ + 1024);
+    hashes_.resize(pieces_.size());
+  }
+  pieces_[num_pieces_] = {static_cast<uint32_t>(begin), static_cast<uint32_t>(size_), source_begin,
+                          source_end};
+  hashes_[num_pieces_] = hash;
+  buffer_[size_] = ' ';
+}
+
 // Ends the word at buffer_[begin, size_).
 inline void SimpleText::add_piece(size_t begin, uint32_t source_begin, uint32_t source_end,
                                   uint64_t hash) {
-  pieces_.push_back(
-      {static_cast<uint32_t>(begin), static_cast<uint32_t>(size_), source_begin, source_end});
-  hashes_.push_back(hash);
-  buffer_[size_++] = ' ';
+  set_piece(begin, source_begin, source_end, hash);
+  ++num_pieces_;
+  ++size_;
 }
 
 // What a chunk without white space becomes stands at buffer_[begin, size_).
@@ -152,10 +164,7 @@ void SimpleText::start(size_t size) {
   size_ = 0;
   source_size_ = size;
   make_room(size);
-  pieces_.clear();
-  hashes_.clear();
-  pieces_.reserve(size / 4 + 16);
-  hashes_.reserve(size / 4 + 16);
+  num_pieces_ = 0;
 }
 
 void SimpleText::make(std::string_view text) {
@@ -163,24 +172,29 @@ void SimpleText::make(std::string_view text) {
   make(whole_);
 }
 
-inline void SimpleText::add_letters(const SplitText& split, const Word& word) {
+// Letters that stand alone, or marks, which are written and not counted: which of the two comes
+// next is nothing to foretell, and so is no branch.
+inline void SimpleText::add_simple_word(const SplitText& split, const Word& word) {
+  const bool counts = word.bits & kAlone;
   const size_t begin = size_;
-  const uint64_t hash = copy_letters(split.text().data() + word.begin, word.size);
+  const uint64_t hash = copy_letters(split.text().data() + word.begin, counts ? word.size : 0);
   // As it stood it was asked for when the text was cut.
-  if (hash != word.hash && specials_.find_cut(hash)) [[unlikely]] {
+  if ((hash != word.hash) & counts && specials_.find_cut(hash)) [[unlikely]] {
     cut_chunk(begin, word.begin, word.begin + word.size);
     return;
   }
-  add_piece(begin, word.begin, word.begin + word.size, hash);
+  set_piece(begin, word.begin, word.begin + word.size, hash);
+  num_pieces_ += counts;
+  size_ += counts;
 }
 
 void SimpleText::make(const SplitText& split) {
   start(split.text().size());
-  const std::vector<Word>& words = split.words();
+  const std::span<const Word> words = split.words();
   for (size_t i = 0; i < words.size();) {
     const Word& word = words[i];
-    if (word.bits & kAlone) add_letters(split, word);
     if (word.bits & (kAlone | kBetween)) {
+      add_simple_word(split, word);
       ++i;
       continue;
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,13 +22,15 @@ class SimpleText {
   void make(const SplitText& split);
 
   std::string_view text() const { return {buffer_.data(), size_}; }  // words with one blank between
-  size_t num_words() const { return pieces_.size(); }
+  size_t num_words() const { return num_pieces_; }
   std::string_view word(size_t i) const { return piece(i, 1); }
   // Words i to i + count - 1 with the blanks between them.
   std::string_view piece(size_t i, size_t count) const {
     return {buffer_.data() + pieces_[i].begin, pieces_[i + count - 1].end - pieces_[i].begin};
   }
-  const std::vector<uint64_t>& hashes() const { return hashes_; }  // of the words
+  std::span<const uint64_t> hashes() const {
+    return {hashes_.data(), num_pieces_};
+  }  // of the words
   // Bytes of the original text: where word i begins and ends.
   uint32_t source_begin(size_t i) const { return pieces_[i].source_begin; }
   uint32_t source_end(size_t i) const { return pieces_[i].source_end; }
@@ -38,7 +41,8 @@ class SimpleText {
   };
   void start(size_t size);
   void make_room(size_t source_left);
-  void add_letters(const SplitText& split, const Word& word);
+  void add_simple_word(const SplitText& split, const Word& word);
+  void set_piece(size_t begin, uint32_t source_begin, uint32_t source_end, uint64_t hash);
   void add_range(const SplitText& split, uint32_t from, uint32_t to);
   void finish_chunk(size_t begin, bool plain, uint32_t source_begin, uint32_t source_end);
   void cut_chunk(size_t begin, uint32_t source_begin, uint32_t source_end);
@@ -49,7 +53,8 @@ class SimpleText {
 
   std::string buffer_;
   size_t size_ = 0;
-  std::vector<Piece> pieces_;
+  size_t num_pieces_ = 0;
+  std::vector<Piece> pieces_;  // the first num_pieces_ of them, as of the hashes
   std::vector<uint64_t> hashes_;
   size_t source_size_ = 0;
   const SpecialWords& specials_ = special_words();

@@ -124,7 +124,7 @@ SpecialWords::SpecialWords() : table_(kMask + 1), bits_(1024), cut_bits_(256) {
   for (char c = 'a'; c <= 'z'; ++c) collector.add({std::string{c, '.'}});
   for (auto& [text, cuts] : collector.found) {
     const size_t size = text.size();
-    text.append(8, '\0');
+    text.append(16, '\0');
     const uint64_t hash = hash_word(text.data(), size);
     if (find(hash)) continue;
     size_t at = hash & kMask;

@@ -6,6 +6,7 @@
 #include "data/curate/affixes.h"
 #include "data/curate/characters.h"
 #include "data/curate/special_words.h"
+#include "data/curate/text_pieces.h"
 #include "data/tokenize/character_bits.h"
 #include "data/tokenize/unicode.h"
 
@@ -15,7 +16,7 @@ namespace {
 constexpr size_t kRoomBehind = 128;
 
 // Of a word, by what all and what any of its characters are.
-uint32_t bits_of(uint8_t all, uint8_t any, uint32_t chars) {
+constexpr uint32_t bits_of(uint8_t all, uint8_t any, uint32_t chars) {
   uint32_t bits = 0;
   if (any & kLetterBit) bits |= kHasLetter;
   if (all & kSymbolBit) bits |= kAllSymbols;
@@ -24,6 +25,24 @@ uint32_t bits_of(uint8_t all, uint8_t any, uint32_t chars) {
   if (!(any & (kLetterBit | kDigitBit | kHighBit))) bits |= kBetween;
   return bits;
 }
+
+// What a word of one byte of ASCII is.
+struct ByteWord {
+  uint32_t bits = 0;
+  bool comes_off = false;  // a mark that is cut off behind letters whatever they are
+  uint64_t hash = 0;
+};
+
+constexpr std::array<ByteWord, 256> make_byte_words() {
+  std::array<ByteWord, 256> table{};
+  for (size_t c = 0; c < 128; ++c) {
+    table[c] = {bits_of(kByteBits[c], kByteBits[c], 1),
+                c == ',' || c == ';' || c == ':' || c == '!' || c == '?',
+                hash_eights(1, [c](size_t at) { return at == 0 ? uint64_t{c} : 0; })};
+  }
+  return table;
+}
+constexpr std::array<ByteWord, 256> kByteWords = make_byte_words();
 
 }  // namespace
 
@@ -43,8 +62,7 @@ void SplitText::split(std::string_view text) {
   buffer_.assign(text);
   buffer_.append(kRoomBehind, '\0');
   count_bytes();
-  words_.clear();
-  lines_.clear();
+  num_words_ = 0;
   split_words();
   split_lines();
 }
@@ -71,11 +89,13 @@ void SplitText::find_bits() {
   spaces_.resize(count + 1);
   not_spaces_.resize(count + 1);
   not_letters_.resize(count + 1);
+  line_ends_.resize(count);
   for (size_t w = 0; w < count; ++w) {
     const ByteBits bits = find(buffer_.data() + 64 * w);
     spaces_[w] = bits.spaces;
     not_spaces_[w] = ~bits.spaces;
     not_letters_[w] = ~bits.letters;
+    line_ends_[w] = bits.line_ends;
   }
   spaces_[size_ / 64] |= ~uint64_t{0} << (size_ % 64);
   spaces_[count] = not_spaces_[count] = not_letters_[count] = ~uint64_t{0};
@@ -88,14 +108,16 @@ inline void SplitText::add_plain_word(uint32_t begin, uint32_t end) {
     add_special(begin, end);
     return;
   }
-  words_.push_back({begin, size, size, kHasLetter | kAlone, hash});
+  free_word() = {begin, size, size, kHasLetter | kAlone, hash};
+  ++num_words_;
 }
 
 void SplitText::add_word(uint32_t begin, uint32_t end) {
   const char* text = buffer_.data();
   if (end - begin == 1) {  // ASCII
-    words_.push_back({begin, 1, 1, bits_of(byte_bits(text[begin]), byte_bits(text[begin]), 1),
-                      hash_word(text + begin, 1)});
+    const ByteWord& one = kByteWords[static_cast<unsigned char>(text[begin])];
+    free_word() = {begin, 1, 1, one.bits, one.hash};
+    ++num_words_;
     return;
   }
   Word word{begin, end - begin, 0, 0, hash_word(text + begin, end - begin)};
@@ -107,18 +129,25 @@ void SplitText::add_word(uint32_t begin, uint32_t end) {
     ++word.chars;
   }
   word.bits = bits_of(all, any, word.chars);
-  words_.push_back(word);
+  free_word() = word;
+  ++num_words_;
 }
 
 void SplitText::split_words() {
   find_bits();
-  words_.reserve(size_ / 4 + 16);
+  const char* text = buffer_.data();
   const auto size = static_cast<uint32_t>(size_);
   for (uint32_t begin = next_bit(not_spaces_, 0); begin < size;) {
     uint32_t end = next_bit(not_letters_, begin);
-    if (is_space(end)) {
+    // Letters and at most one mark, which is most words. Whether there is a mark is no branch.
+    const ByteWord& behind = kByteWords[static_cast<unsigned char>(text[end])];
+    const bool marked = behind.comes_off & is_space(end + 1) & (end > begin);
+    if (marked | is_space(end)) {
       add_plain_word(begin, end);
-    } else if (is_space(end + 1) && add_marked_word(begin, end + 1)) {
+      free_word() = {end, 1, 1, behind.bits, behind.hash};
+      num_words_ += marked;
+      end += marked;
+    } else if (text[end] == '.' && is_space(end + 1) && add_stopped_word(begin, end + 1)) {
       ++end;
     } else {
       end = next_bit(spaces_, end);
@@ -127,20 +156,16 @@ void SplitText::split_words() {
     // One blank is nearly always all there is.
     begin = is_space(end + 1) ? next_bit(not_spaces_, end) : end + 1;
   }
+  free_word();
 }
 
-// Letters and one mark behind them, which is most of what is no plain word.
-bool SplitText::add_marked_word(uint32_t begin, uint32_t end) {
+// Letters and a full stop, which comes off unless it belongs to them.
+bool SplitText::add_stopped_word(uint32_t begin, uint32_t end) {
   const char* text = buffer_.data();
-  const char mark = text[end - 1];
   if (end - begin < 2) return false;
-  if (mark == '.') {
-    const bool upper = byte_bits(text[end - 2]) & kUpperBit;
-    if (upper && (end - begin < 3 || !(byte_bits(text[end - 3]) & kUpperBit))) return false;
-    if (is_special(begin, end)) return false;
-  } else if (mark != ',' && mark != ';' && mark != ':' && mark != '!' && mark != '?') {
-    return false;
-  }
+  const bool upper = byte_bits(text[end - 2]) & kUpperBit;
+  if (upper && (end - begin < 3 || !(byte_bits(text[end - 3]) & kUpperBit))) return false;
+  if (is_special(begin, end)) return false;
   add_plain_word(begin, end - 1);
   add_word(end - 1, end);
   return true;
@@ -237,34 +262,68 @@ void SplitText::cut_inside(uint32_t begin, uint32_t end) {
 }
 
 void SplitText::add_line(size_t begin, size_t end) {
-  const auto first = static_cast<uint32_t>(lines_.empty() ? 0 : lines_.back().end_word);
-  const auto behind = std::lower_bound(words_.begin() + first, words_.end(), end,
-                                       [](const Word& w, size_t at) { return w.begin < at; });
-  const auto last = static_cast<uint32_t>(behind - words_.begin());
-  lines_.push_back({static_cast<uint32_t>(begin), static_cast<uint32_t>(end), first, last});
+  const uint32_t first = lines_.empty() ? 0 : lines_.back().end_word;
+  const Word* words = words_.data();
+  size_t last = first;
+  while (last + 8 <= num_words_ && words[last + 7].begin < end) last += 8;
+  size_t more = 0;
+  for (size_t k = 0; k < 8; ++k) more += (last + k < num_words_) & (words[last + k].begin < end);
+  TextLine line;
+  line.begin = line.inner_begin = static_cast<uint32_t>(begin);
+  line.end = line.inner_end = static_cast<uint32_t>(end);
+  line.first_word = first;
+  line.end_word = static_cast<uint32_t>(last + more);
+  const std::string_view text = text_of(line);
+  if (begin < end &&
+      ((byte_bits(text.front()) | byte_bits(text.back())) & (kSpaceBit | kHighBit))) {
+    const std::string_view inner = strip(text);
+    line.inner_begin = static_cast<uint32_t>(inner.data() - buffer_.data());
+    line.inner_end = line.inner_begin + static_cast<uint32_t>(inner.size());
+    bare_ = bare_ && inner.size() == text.size();
+  }
+  lines_.push_back(line);
+}
+
+void SplitText::split_pieces() {
+  lines_.clear();
+  bare_ = true;
+  size_t begin = 0;
+  for (size_t w = 0; w < line_ends_.size(); ++w) {
+    for (uint64_t bits = line_ends_[w]; bits != 0; bits &= bits - 1) {
+      const size_t at = 64 * w + static_cast<size_t>(std::countr_zero(bits));
+      if (buffer_[at] != '\n') continue;
+      add_line(begin, at);
+      begin = at + 1;
+    }
+  }
+  if (begin < size_) add_line(begin, size_);
+}
+
+void SplitText::find_repeated_lines() {
+  if (lines_.size() < 2) return;
+  seen_lines_.start(lines_.size());
+  for (TextLine& line : lines_) {
+    if (line.begin < line.end)
+      line.repeated = seen_lines_.add(hash_line(text_of(line)), 0).count > 1;
+  }
 }
 
 // Python's splitlines: \n, \r\n, \r, \v, \f, \x1c to \x1e, U+0085, U+2028, U+2029.
 void SplitText::split_lines() {
   const char* text = buffer_.data();
   const std::string_view all(text, size_);
+  split_pieces();
+  find_repeated_lines();
   // Looked for only where a document has the bytes they end with.
   const auto has = [&](std::string_view mark) {
     return count(mark.back()) > 0 && all.find(mark) != all.npos;
   };
-  bool plain = is_ascii() || !(has("\xC2\x85") || has("\xE2\x80\xA8") || has("\xE2\x80\xA9"));
-  for (const char c : {'\r', '\v', '\f', '\x1c', '\x1d', '\x1e'}) plain = plain && count(c) == 0;
-  if (plain) {
-    size_t begin = 0;
-    while (begin < size_) {
-      const auto* newline =
-          static_cast<const char*>(std::memchr(text + begin, '\n', size_ - begin));
-      const size_t end = newline ? static_cast<size_t>(newline - text) : size_;
-      add_line(begin, end);
-      begin = end + 1;
-    }
-    return;
-  }
+  newlines_only_ = is_ascii() || !(has("\xC2\x85") || has("\xE2\x80\xA8") || has("\xE2\x80\xA9"));
+  for (const char c : {'\r', '\v', '\f', '\x1c', '\x1d', '\x1e'})
+    newlines_only_ = newlines_only_ && count(c) == 0;
+  if (newlines_only_) return;
+  pieces_.swap(lines_);
+  lines_.clear();
   size_t begin = 0;
   for (size_t i = 0; i < size_;) {
     const char c = text[i];

@@ -3,11 +3,13 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "data/curate/hash_word.h"
+#include "data/curate/ngram_table.h"
 #include "data/curate/special_words.h"
 
 // A document cut into words and lines, once, for every filter that asks about them.
@@ -30,8 +32,10 @@ enum WordBit : uint32_t {
 };
 
 struct TextLine {
-  uint32_t begin = 0, end = 0;            // bytes, without the line's end
-  uint32_t first_word = 0, end_word = 0;  // its words
+  uint32_t begin = 0, end = 0;              // bytes, without the line's end
+  uint32_t inner_begin = 0, inner_end = 0;  // without the white space around it
+  uint32_t first_word = 0, end_word = 0;    // its words
+  bool repeated = false;  // of pieces() that are not empty: one before is the same
 };
 
 // Words are cut as spaCy's English tokenizer cuts them, which is what the published thresholds were
@@ -50,10 +54,17 @@ class SplitText {
   std::string_view text_of(const TextLine& line) const {
     return {buffer_.data() + line.begin, line.end - line.begin};
   }
+  std::string_view inner_of(const TextLine& line) const {
+    return {buffer_.data() + line.inner_begin, line.inner_end - line.inner_begin};
+  }
   int64_t chars() const { return chars_; }
   bool is_ascii() const { return static_cast<size_t>(chars_) == size_; }
-  const std::vector<Word>& words() const { return words_; }
+  std::span<const Word> words() const { return {words_.data(), num_words_}; }
   const std::vector<TextLine>& lines() const { return lines_; }  // as Python's splitlines() cuts
+  // What newlines alone cut; no empty last one.
+  const std::vector<TextLine>& pieces() const { return newlines_only_ ? lines_ : pieces_; }
+  // Whether lines() are pieces() without white space around them: what is equal is `repeated`.
+  bool lines_are_bare() const { return newlines_only_ && bare_; }
   uint32_t count(char byte) const { return bytes_[static_cast<unsigned char>(byte)]; }
   // The first byte at or behind `at` that is white space (ASCII's six), or no ASCII letter.
   uint32_t next_space(uint32_t at) const { return next_bit(spaces_, at); }
@@ -62,6 +73,8 @@ class SplitText {
   int64_t chars_of(std::string_view piece) const;
 
  private:
+  static constexpr size_t kWordsBehind = 8;  // that may be read
+
   // The first bit that is set at or behind `from`; there is one.
   static uint32_t next_bit(const std::vector<uint64_t>& bits, uint32_t from) {
     size_t word = from / 64;
@@ -75,10 +88,12 @@ class SplitText {
   void count_bytes();
   void split_words();
   void split_lines();
+  void split_pieces();
   void add_line(size_t begin, size_t end);
+  void find_repeated_lines();
   void find_bits();
   void add_chunk(uint32_t begin, uint32_t end);
-  bool add_marked_word(uint32_t begin, uint32_t end);
+  bool add_stopped_word(uint32_t begin, uint32_t end);
   void add_wide_chunk(uint32_t begin, uint32_t end);
   void cut_chunk(uint32_t begin, uint32_t end);
   void cut_inside(uint32_t begin, uint32_t end);
@@ -86,15 +101,24 @@ class SplitText {
   bool add_special(uint32_t begin, uint32_t end);
   void add_word(uint32_t begin, uint32_t end);
   void add_plain_word(uint32_t begin, uint32_t end);
+  // The place behind the last word, to be filled before it is counted.
+  Word& free_word() {
+    if (num_words_ + kWordsBehind >= words_.size()) words_.resize(2 * num_words_ + 1024);
+    return words_[num_words_];
+  }
 
   const SpecialWords& specials_ = special_words();
   std::string buffer_;  // the text and room behind it for whole loads
   std::vector<uint64_t> spaces_, not_spaces_, not_letters_;  // a bit a byte, ones behind the end
+  std::vector<uint64_t> line_ends_;                          // \n and \r
   size_t size_ = 0;
   int64_t chars_ = 0;
   std::array<uint32_t, 256> bytes_{};  // how often each occurs
-  std::vector<Word> words_;
-  std::vector<TextLine> lines_;
+  std::vector<Word> words_;            // the first num_words_ of them
+  size_t num_words_ = 0;
+  std::vector<TextLine> lines_, pieces_;
+  bool newlines_only_ = true, bare_ = true;
+  NgramTable seen_lines_;
   std::vector<std::pair<uint32_t, uint32_t>> behind_;  // marks cut off from the end of a chunk
 };
 

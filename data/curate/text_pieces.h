@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstring>
 #include <string_view>
 
 #include "data/curate/characters.h"
@@ -35,20 +34,6 @@ inline uint8_t last_character_bits(std::string_view text) {
   if (text.empty()) return 0;
   const char* p = text.data() + text.size();
   return character_bits_of(previous_code_point(p));
-}
-
-// f(line) for every piece between newlines, an empty last one included: str.split("\n").
-template <class F>
-void for_each_newline_piece(std::string_view text, F&& f) {
-  for (;;) {
-    const auto* newline = static_cast<const char*>(
-        text.empty() ? nullptr : std::memchr(text.data(), '\n', text.size()));
-    if (!newline) break;
-    const auto size = static_cast<size_t>(newline - text.data());
-    f(text.substr(0, size));
-    text.remove_prefix(size + 1);
-  }
-  f(text);
 }
 
 inline double ratio(double part, double whole) { return whole == 0 ? 0 : part / whole; }

@@ -28,7 +28,7 @@ bool lower(std::string_view word, std::string& small) {
 
 uint64_t hash_of(std::string& small) {
   const size_t size = small.size();
-  small.append(8, '\0');
+  small.append(16, '\0');
   return hash_word(small.data(), size);
 }
 

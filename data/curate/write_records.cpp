@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "data/corpus/record_text.h"
 #include "data/curate/c4_lines.h"
@@ -87,6 +88,12 @@ RecordWriter::RecordWriter(const CurateOptions& options, const Rules& rules,
     : options_(options), rules_(rules), decisions_(decisions), contamination_(contamination) {
   for (const CurateSource& source : options.sources) {
     decided_by_.push_back(", \"decisions\": " + decisions_json(options, source));
+    std::vector<std::string>& ids = ids_.emplace_back();
+    for (const std::string& file : source.files) {
+      const std::string name = std::filesystem::path(file).filename().string();
+      add_text(ids.emplace_back(), "id", fmt::format("{}/{}:", source.name, name));
+      ids.back().resize(ids.back().size() - 3);  // the line follows
+    }
     std::string& origin = origins_.emplace_back();
     add_text(origin, "source", source.name);
     if (!source.licence.empty()) add_text(origin, "licence", source.licence);
@@ -106,14 +113,10 @@ RecordWriter::RecordWriter(const CurateOptions& options, const Rules& rules,
 
 void RecordWriter::add_origin(std::string& line, const RawBlock& raw, const SignalBlock& block,
                               size_t i, size_t number, bool kept) const {
-  const CurateSource& source = options_.sources[raw.source];
-  const std::string& path = source.files[raw.file];
   line += "\"curated\": {";
-  add_text(line, "id",
-           fmt::format("{}/{}:{}", source.name, std::filesystem::path(path).filename().string(),
-                       block.lines[i]));
-  line +=
-      fmt::format("\"number\": {}, \"hash\": \"xxh64:{:016x}\", ", number, block.text_hashes[i]);
+  line += ids_[raw.source][raw.file];
+  fmt::format_to(std::back_inserter(line), "{}\", \"number\": {}, \"hash\": \"xxh64:{:016x}\", ",
+                 block.lines[i], number, block.text_hashes[i]);
   line += origins_[raw.source];
   if (!block.findings[i].language.empty())
     line += fmt::format(", \"language\": \"{}\"", block.findings[i].language);
@@ -246,23 +249,25 @@ void RecordWriter::write_excluded(std::string& line, const RawBlock& raw, const 
 }
 
 BlockLines RecordWriter::write(size_t block_number, const RawBlock& raw, const SignalBlock& block,
-                               std::vector<std::unique_ptr<Measurer>>& measurers) const {
+                               std::vector<std::unique_ptr<Measurer>>& measurers,
+                               const std::function<void()>& aside) const {
   constexpr size_t kPiece = 64;
   const size_t count = block.size();
   std::vector<BlockLines> pieces((count + kPiece - 1) / kPiece);
-  share_work(measurers.size(), pieces.size(),
-             [&](size_t thread, size_t p) {
-               for (size_t i = p * kPiece; i < std::min(count, (p + 1) * kPiece); ++i) {
-                 const size_t number = decisions_.first[block_number] + i;
-                 if (decisions_.reasons[number] == kKept) {
-                   write_kept(pieces[p].kept, raw, block, i, number, *raw.parsers[thread],
-                              *measurers[thread]);
-                 } else {
-                   write_excluded(pieces[p].excluded, raw, block, i, number);
-                 }
-               }
-             },
-             {});
+  share_work(
+      measurers.size(), pieces.size(),
+      [&](size_t thread, size_t p) {
+        for (size_t i = p * kPiece; i < std::min(count, (p + 1) * kPiece); ++i) {
+          const size_t number = decisions_.first[block_number] + i;
+          if (decisions_.reasons[number] == kKept) {
+            write_kept(pieces[p].kept, raw, block, i, number, *raw.parsers[thread],
+                       *measurers[thread]);
+          } else {
+            write_excluded(pieces[p].excluded, raw, block, i, number);
+          }
+        }
+      },
+      aside);
   BlockLines lines;
   size_t kept = 0, excluded = 0;
   for (const BlockLines& piece : pieces) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,8 +23,10 @@ class RecordWriter {
   RecordWriter(const CurateOptions& options, const Rules& rules, const Decisions& decisions,
                const Contamination* contamination);
 
+  // Meanwhile the calling thread does `aside` first.
   BlockLines write(size_t block_number, const RawBlock& raw, const SignalBlock& block,
-                   std::vector<std::unique_ptr<Measurer>>& measurers) const;
+                   std::vector<std::unique_ptr<Measurer>>& measurers,
+                   const std::function<void()>& aside) const;
 
  private:
   void write_kept(std::string& line, const RawBlock& raw, const SignalBlock& block, size_t i,
@@ -44,6 +47,8 @@ class RecordWriter {
   const Contamination* contamination_;
   // By source: what is the same for all its records.
   std::vector<std::string> origins_, decided_by_;
+  // By source and file: the id of a record up to its line.
+  std::vector<std::vector<std::string>> ids_;
 };
 
 }  // namespace lathe

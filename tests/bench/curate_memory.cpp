@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -19,29 +18,12 @@
 #include <vector>
 
 #include "data/curate/curate.h"
+#include "tests/bench/grown_text.h"
 
 namespace {
 
 using namespace lathe;
 namespace fs = std::filesystem;
-
-// Plain words only: what JSON means by the line stays.
-void write_copy(std::string& out, const std::string& line, size_t copy) {
-  const std::string mark = {static_cast<char>('a' + copy % 26),
-                            static_cast<char>('a' + copy / 26 % 26),
-                            static_cast<char>('a' + copy / 676 % 26)};
-  size_t begin = 0, word = copy;
-  for (size_t end; (end = line.find(' ', begin)) != std::string::npos; begin = end + 1) {
-    out.append(line, begin, end - begin);
-    const bool plain = end > begin && std::all_of(line.begin() + static_cast<ptrdiff_t>(begin),
-                                                  line.begin() + static_cast<ptrdiff_t>(end),
-                                                  [](char c) { return c >= 'a' && c <= 'z'; });
-    if (++word % 8 == 0 && plain) out += mark;
-    out += ' ';
-  }
-  out.append(line, begin);
-  out += '\n';
-}
 
 void grow(const std::vector<std::string>& files, size_t bytes, const std::string& path) {
   std::vector<std::string> lines;
@@ -54,7 +36,7 @@ void grow(const std::vector<std::string>& files, size_t bytes, const std::string
   for (size_t written = 0, copy = 0; written < bytes; ++copy) {
     for (const std::string& line : lines) {
       copied.clear();
-      write_copy(copied, line, copy);
+      append_copy(copied, line, copy);
       out << copied;
       if ((written += copied.size()) >= bytes) break;
     }
