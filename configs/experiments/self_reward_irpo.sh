@@ -2,8 +2,10 @@
 # Self-rewarding with a verifier (IRPO), with and without the NLL term, three seeds: a table of exact match on held-out
 # questions and of the chosen answers' log-probability, mean and spread (sample standard deviation) over the seeds.
 #   ./configs/experiments/self_reward_irpo.sh [OUTPUT_DIR] [key=value ...]
-# key=value go to the self_reward runs. SEEDS="1 2 3" and START_STEPS=200 may be given in the environment: each start model is
-# the quickstart's, stopped early, at 20 to 60 % exact match. What is finished is taken up when it is started again.
+# key=value go to the self_reward runs. SEEDS and START_STEPS may be given in the environment: each start model is the
+# quickstart's, trained for so many steps only, which differ by seed so that each is at 40 to 60 % exact match. There it is
+# right now and then in every kind of question; below, it knows the fares but guesses times, and what is right by luck
+# teaches little. What is finished is taken up when it is started again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 out=runs/self_reward_irpo
@@ -12,12 +14,14 @@ if [ $# -gt 0 ] && [[ $1 != *=* ]]; then
   shift
 fi
 read -ra seeds <<<"${SEEDS:-1 2 3}"
-start_steps=${START_STEPS:-200}
+read -ra start_steps <<<"${START_STEPS:-400 344 400}"
+[ "${#seeds[@]}" = "${#start_steps[@]}" ] || { echo "START_STEPS: one for each of SEEDS" >&2 && exit 64; }
 
-for seed in "${seeds[@]}"; do
-  start=$out/start-$seed
+for i in "${!seeds[@]}"; do
+  seed=${seeds[i]} start=$out/start-${seeds[i]}
   if [ ! -e "$start/model.safetensors" ]; then
-    ./launch/lathe train configs/quickstart.yaml seed="$seed" train.max_steps="$start_steps" output_dir="$start"
+    ./launch/lathe train configs/quickstart.yaml seed="$seed" train.max_steps="${start_steps[i]}" output_dir="$start" \
+      quickstart.num_held_out=1000
   fi
   for variant in nll no_nll; do
     alpha=1.0
