@@ -9,9 +9,10 @@ namespace lathe {
 void quickstart_defaults(RunConfig& config) { config.model.from_scratch = true; }
 
 int run_quickstart(RunContext run) {
-  constexpr int64_t kTrain = 8000, kHeldOut = 200;
+  const QuickstartConfig& c = run.config.quickstart;
   const std::string folder = run.config.output_dir + "/timetable";
-  if (run.world->rank() == 0) write_timetable(folder, static_cast<uint64_t>(run.config.seed), kTrain, kHeldOut);
+  if (run.world->rank() == 0)
+    write_timetable(folder, static_cast<uint64_t>(run.config.seed), c.num_train, c.num_held_out);
   run.world->barrier();
   run.config.model.model_name_or_path = folder + "/model";
   run.config.data.train = {{.path = folder + "/train.jsonl"}};

@@ -112,7 +112,7 @@ std::string fingerprint(RunConfig config) {
   writer.left_out = {"output_dir", "train.resume_from_checkpoint"};
   writer.left_out.insert(std::begin(kFreeKeys), std::end(kFreeKeys));
   if (!config.has_lora) writer.left_out.insert("lora");
-  for (const char* section : {"dpo", "distill", "capture", "reward", "self_reward", "synthesize"}) {
+  for (const char* section : {"dpo", "distill", "capture", "reward", "self_reward", "synthesize", "quickstart"}) {
     const bool borrowed = (section == std::string("dpo") && config.recipe == "self_reward") ||
                           (section == std::string("self_reward") && config.recipe == "synthesize");
     if (config.recipe != section && !borrowed) writer.left_out.insert(section);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "recipes/quickstart_config.h"
 #include "recipes/self_reward_config.h"
 #include "recipes/synthesize_config.h"
 #include "trainer/config.h"
@@ -200,6 +201,7 @@ struct RunConfig {
   RewardConfig reward;
   SelfRewardConfig self_reward;
   SynthesizeConfig synthesize;
+  QuickstartConfig quickstart;
   LoraConfig lora;
   bool has_lora = false;  // the section is there
 };
@@ -223,6 +225,7 @@ void fields(V& v, RunConfig& c) {
   v("self_reward", c.self_reward, "how recipe self_reward makes its pairs, and synthesize its answers",
     belongs_to("recipe", {"self_reward", "synthesize"}));
   v("synthesize", c.synthesize, "how lathe synthesize makes prompts, and what it keeps", belongs_to("recipe", {"synthesize"}));
+  v("quickstart", c.quickstart, "how many questions recipe quickstart writes", belongs_to("recipe", {"quickstart"}));
   v("lora", c.lora, "low-rank adapters; absent: the weights themselves are trained", may_be_absent());
 }
 

@@ -11,6 +11,7 @@
 
 #include "data/chat/chat.h"
 #include "data/tokenize/tokenizer.h"
+#include "tests/recipes/run_recipe.h"
 
 namespace lathe {
 namespace {
@@ -77,6 +78,21 @@ TEST(Timetable, IsAPureFunctionOfTheSeed) {
 
 TEST(Timetable, MoreQuestionsThanThereAreAreRefused) {
   EXPECT_THROW(timetable_questions(1, 10'000'000), std::invalid_argument);
+}
+
+TEST(Timetable, QuickstartWritesAsManyQuestionsAsItIsTold) {
+  const Folder folder;
+  RunConfig config;
+  find_recipe("quickstart").defaults(config);
+  config.recipe = "quickstart";
+  config.output_dir = folder.path;
+  config.data.cache_dir = folder.path + "/cache";
+  config.data.max_length = 128;
+  config.train.max_steps = 1;
+  config.quickstart = {.num_train = 30, .num_held_out = 20};
+  run_recipe(config, 2);
+  EXPECT_EQ(lines_of(folder.path + "/timetable/train.jsonl").size(), 30u);
+  EXPECT_EQ(lines_of(folder.path + "/timetable/held_out.jsonl").size(), 20u);
 }
 
 TEST(Timetable, ItsTokenizerSpellsWordsAndTimesAsWholeTokens) {
