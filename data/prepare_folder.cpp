@@ -51,6 +51,12 @@ std::optional<PrepareJournal> read_journal(const std::string& path, const std::s
   return std::nullopt;
 }
 
+// Of the same tokens, whatever the files were called that they came from.
+bool same_tokens(DatasetManifest a, DatasetManifest b) {
+  a.report = b.report = "{}";
+  return manifest_text(a) == manifest_text(b);
+}
+
 }  // namespace
 
 WorkFolder::WorkFolder(std::string path, std::string key)
@@ -125,9 +131,7 @@ void WorkFolder::publish(const DatasetManifest& manifest) {
     lathe::publish(folder_, path_);
   } catch (const std::runtime_error&) {
     // Another process may have prepared the same meanwhile: then its folder is as good as ours.
-    if (!fs::exists(path_ + "/dataset.json") ||
-        manifest_text(read_manifest(path_)) != manifest_text(manifest))
-      throw;
+    if (!fs::exists(path_ + "/dataset.json") || !same_tokens(read_manifest(path_), manifest)) throw;
   }
 }
 

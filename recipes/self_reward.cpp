@@ -132,7 +132,7 @@ class Iteration {
     const JsonLines pairs =
         stage("pairs.jsonl", [&] { return select_answers(context_, prompts, answers, scores); });
     if (pairs.empty()) {
-      throw std::runtime_error(
+      throw std::invalid_argument(
           fmt::format("{}: no prompt has two answers that differ enough; use more num_generations, "
                       "a higher temperature or other prompts",
                       stages_.folder()));

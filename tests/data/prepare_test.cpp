@@ -14,6 +14,7 @@
 
 #include "data/curate/curate.h"
 #include "data/loader/loader.h"
+#include "data/prepare_folder.h"
 #include "data/prepare_record.h"
 #include "tests/data/folder.h"
 #include "tests/shared.h"
@@ -210,6 +211,19 @@ TEST_F(Prepare, CutsCountsAndDropsWhatHasNoTargetLeft) {
               HasSubstr("1 of 2 records have no token to train on (50.0 %), more than "
                         "data.max_all_masked 0.49 allows"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "other.partial"));
+}
+
+// One text under two names, prepared into one cache by two runs at once.
+TEST_F(Prepare, WhoEndsSecondTakesTheSameTokensOfAnother) {
+  const std::string path = folder_ / "out";
+  WorkFolder first(path, "key"), second(path, "key"), third(path, "key");
+  DatasetManifest manifest{.vocab_size = 32, .report = R"({"first_cut": ["a.jsonl:1"]})"};
+  first.publish(manifest);
+  manifest.report = R"({"first_cut": ["b.jsonl:1"]})";
+  second.publish(manifest);
+  EXPECT_THAT(read_manifest(path).report, HasSubstr("a.jsonl:1"));
+  manifest.vocab_size = 33;
+  EXPECT_THAT(message_of([&] { third.publish(manifest); }), HasSubstr("rename"));
 }
 
 TEST_F(Prepare, OverlongRecordsMeetTheirPolicy) {
