@@ -262,7 +262,7 @@ TEST(SelfReward, AJudgeAndARewardModelScoreAnswers) {
   std::ofstream(folder / "rubric.txt") << "Judge the answer {response} to {prompt}";
   // It says yes or no: a yes is worth a point.
   config.self_reward.judge_pattern = "(1)";
-  EXPECT_THAT([&] { run_recipe(config, 1); }, testing::ThrowsMessage<std::runtime_error>(
+  EXPECT_THAT([&] { run_recipe(config, 1); }, testing::ThrowsMessage<std::invalid_argument>(
                                                   testing::HasSubstr("no prompt has two answers")));
   const auto lines = parse_lines(file_of(config, "iteration-0/scores.jsonl"));
   ASSERT_EQ(lines.size(), 6U);
@@ -437,7 +437,7 @@ TEST(SelfReward, TheDatasOwnAnswerMayBeOneOfTheRightOnes) {
   RunConfig config = config_of(folder.path(), undecided_model(folder.path()));
   config.data.train = {{.path = write_questions(folder / "never.jsonl", {"zebra"})}};
   config.self_reward.iterations = 1;
-  EXPECT_THAT([&] { run_recipe(config, 1); }, testing::ThrowsMessage<std::runtime_error>(
+  EXPECT_THAT([&] { run_recipe(config, 1); }, testing::ThrowsMessage<std::invalid_argument>(
                                                   testing::HasSubstr("no prompt has two answers")));
   config.output_dir = folder / "with";
   config.self_reward.add_gold = true;
