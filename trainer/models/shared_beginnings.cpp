@@ -7,6 +7,19 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Offsets = std::vector<int64_t>;
 
+// What both functions below keep for the way back.
+struct Layout {
+  Offsets cu_seqlens, shared;
+
+  void keep(AutogradContext* ctx) const {
+    ctx->saved_data["cu_seqlens"] = cu_seqlens;
+    ctx->saved_data["shared"] = shared;
+  }
+  static Layout of(AutogradContext* ctx) {
+    return {ctx->saved_data["cu_seqlens"].toIntVector(), ctx->saved_data["shared"].toIntVector()};
+  }
+};
+
 at::Tensor rows_like(const at::Tensor& x, int64_t rows) {
   std::vector<int64_t> shape = x.sizes().vec();
   shape[0] = rows;
@@ -38,14 +51,12 @@ at::Tensor own(const at::Tensor& x_W, const Offsets& cu_seqlens, const Offsets& 
 struct LayWhole : torch::autograd::Function<LayWhole> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_T, const Offsets& cu_seqlens,
                             const Offsets& shared) {
-    ctx->saved_data["cu_seqlens"] = cu_seqlens;
-    ctx->saved_data["shared"] = shared;
+    Layout{cu_seqlens, shared}.keep(ctx);
     return lay(x_T, cu_seqlens, shared);
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list dy) {
-    const Offsets cu_seqlens = ctx->saved_data["cu_seqlens"].toIntVector(),
-                  shared = ctx->saved_data["shared"].toIntVector();
+    const auto [cu_seqlens, shared] = Layout::of(ctx);
     at::Tensor dx_T = own(dy[0], cu_seqlens, shared);
     for_each_run(cu_seqlens, shared, [&](int64_t from, int64_t to, int64_t count, bool again) {
       if (again) rows(dx_T, from, count).add_(rows(dy[0], to, count));
@@ -57,15 +68,13 @@ struct LayWhole : torch::autograd::Function<LayWhole> {
 struct TakeOwn : torch::autograd::Function<TakeOwn> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_W, const Offsets& cu_seqlens,
                             const Offsets& shared) {
-    ctx->saved_data["cu_seqlens"] = cu_seqlens;
-    ctx->saved_data["shared"] = shared;
+    Layout{cu_seqlens, shared}.keep(ctx);
     return own(x_W, cu_seqlens, shared);
   }
 
   // Nothing comes back to what was laid again.
   static variable_list backward(AutogradContext* ctx, variable_list dy) {
-    const Offsets cu_seqlens = ctx->saved_data["cu_seqlens"].toIntVector(),
-                  shared = ctx->saved_data["shared"].toIntVector();
+    const auto [cu_seqlens, shared] = Layout::of(ctx);
     at::Tensor dx_W = rows_like(dy[0], for_each_run(cu_seqlens, shared, [](auto...) {}));
     for_each_run(cu_seqlens, shared, [&](int64_t from, int64_t to, int64_t count, bool again) {
       again ? rows(dx_W, to, count).zero_() : rows(dx_W, to, count).copy_(rows(dy[0], from, count));
