@@ -64,7 +64,8 @@ int64_t first_key(int64_t first, const Scoring& scoring) {
   return scoring.window > 0 ? std::max<int64_t>(0, first + 1 - scoring.window) : 0;
 }
 
-// Calls work(begin, end, head) for every head of every document, among threads.
+// Calls work(begin, end, head) for every head of every document, among threads: each takes some
+// heads of all documents, whose lengths differ.
 template <typename Work>
 void for_each_head(const std::vector<int64_t>& cu_seqlens, const Shape& shape, const Work& work) {
   const auto documents = static_cast<int64_t>(cu_seqlens.size()) - 1, heads = shape.heads;
@@ -77,7 +78,7 @@ void for_each_head(const std::vector<int64_t>& cu_seqlens, const Shape& shape, c
   const int64_t grain = 1 + 300000 * documents / std::max<int64_t>(1, total);
   at::parallel_for(0, documents * heads, grain, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
-      work(cu_seqlens[i / heads], cu_seqlens[i / heads + 1], i % heads);
+      work(cu_seqlens[i % documents], cu_seqlens[i % documents + 1], i / documents);
     }
   });
 }
