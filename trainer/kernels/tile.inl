@@ -56,9 +56,9 @@ struct Fetch {
 };
 
 // kRows outputs of kTokens tokens over `depth` of the width, written or added to y.
-template <typename Step, int kRows, int kTokens, typename Fetch>
+template <typename Step, int kRows, int kTokens, bool kShort>
 inline void tile(float* y, const typename Step::X* x, const typename Step::W* w, int64_t depth,
-                 const TileShape& shape, bool first, const Fetch& fetch) {
+                 const TileShape& shape, bool first, const Fetch<typename Step::W, kShort>& fetch) {
   // Sum (t, r) is number t * kRows + r.
   constexpr int kSums = kRows * kTokens;
   __m512 sums[kSums];
@@ -126,8 +126,8 @@ inline void tiles_of_rows(float* y, const typename Step::X* x, const typename St
   const auto next = [&]<int kTokens>() {
     const Fetch<typename Step::W, kShort> fetch{later, shape.width, depth * t / shape.tokens,
                                                 depth * (t + kTokens) / shape.tokens};
-    tile<Step, kRows, kTokens>(y + t * shape.y_stride, x + t * shape.x_stride, w, depth, shape,
-                               first, fetch);
+    tile<Step, kRows, kTokens, kShort>(y + t * shape.y_stride, x + t * shape.x_stride, w, depth,
+                                       shape, first, fetch);
     t += kTokens;
   };
   while (t + 4 <= shape.tokens) next.template operator()<4>();
