@@ -46,13 +46,6 @@ class FolderLock {
   int fd_;
 };
 
-std::string read_all(const std::string& path) {
-  const ReadFile file(path);
-  std::string bytes(file.bytes(), '\0');
-  file.read(bytes.data(), bytes.size(), 0);
-  return bytes;
-}
-
 void replace_file(const std::string& path, std::string_view bytes) {
   const std::string temporary = temporary_name(path);
   write_file(temporary, bytes);

@@ -114,6 +114,13 @@ void write_file(const std::string& path, std::string_view bytes) {
   if (::close(fd) != 0) fail(path, "close");
 }
 
+std::string read_all(const std::string& path) {
+  const ReadFile file(path);
+  std::string bytes(file.bytes(), '\0');
+  file.read(bytes.data(), bytes.size(), 0);
+  return bytes;
+}
+
 void sync_path(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) fail(path, "open");
