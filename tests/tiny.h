@@ -1,11 +1,10 @@
 #pragma once
 
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "data/shards/file.h"
 #include "parallel/mesh.h"
 #include "parallel/world.h"
 #include "trainer/batch_source.h"
@@ -13,11 +12,6 @@
 
 // A tiny model and tiny data, made in milliseconds.
 namespace lathe {
-
-inline std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 // Threads as ranks, all of them on the dp axis, with one thread of work each: tiny tensors gain
 // nothing from more, and waiting for one another on a busy machine takes longer than the work.

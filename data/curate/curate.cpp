@@ -313,7 +313,7 @@ class Curation {
         fs::remove(path);
         continue;
       }
-      const std::string lines = read_all(path);
+      const std::string lines = read_file(path);
       for (size_t begin = 0; begin < lines.size();) {
         const size_t end = std::min(lines.find('\n', begin), lines.size());
         examples_.add(std::string_view(lines).substr(begin, end - begin));
@@ -356,7 +356,7 @@ class Curation {
 std::optional<CurateResult> made_before(const std::string& folder, const CurateKeys& keys) {
   const std::string report = folder + "/report.json";
   if (!fs::exists(report)) return std::nullopt;
-  return read_result(read_all(report), keys.output);
+  return read_result(read_file(report), keys.output);
 }
 
 // Until the new one is written the folder has no report.

@@ -139,7 +139,7 @@ void write_signal_block(const std::string& path, const std::string& key, const S
 }
 
 bool read_signal_block(const std::string& path, const std::string& key, SignalBlock& block) try {
-  const std::string file = read_all(path);
+  const std::string file = read_file(path);
   const std::string head = std::string(kMagic) + key + "\n";
   if (!file.starts_with(head) || file.size() < head.size() + 33) return false;
   const std::string_view rest = std::string_view(file).substr(head.size());

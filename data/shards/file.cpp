@@ -114,7 +114,7 @@ void write_file(const std::string& path, std::string_view bytes) {
   if (::close(fd) != 0) fail(path, "close");
 }
 
-std::string read_all(const std::string& path) {
+std::string read_file(const std::string& path) {
   const ReadFile file(path);
   std::string bytes(file.bytes(), '\0');
   file.read(bytes.data(), bytes.size(), 0);

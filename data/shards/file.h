@@ -43,7 +43,7 @@ class ReadFile {
 // <path>.tmp-<pid>-<nonce>: in the same folder, so that a rename is atomic.
 std::string temporary_name(const std::string& path);
 void write_file(const std::string& path, std::string_view bytes);
-std::string read_all(const std::string& path);
+std::string read_file(const std::string& path);
 void sync_path(const std::string& path);  // fsync of a file or a folder
 // fsync of temporary, rename to path, fsync of the folder that holds it.
 void publish(const std::string& temporary, const std::string& path);

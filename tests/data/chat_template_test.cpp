@@ -6,9 +6,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 
 #include "data/jinja/text.h"
+#include "data/shards/file.h"
 #include "tests/shared.h"
 
 namespace lathe {
@@ -16,13 +16,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using Spans = std::vector<std::pair<size_t, size_t>>;
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream content;
-  content << file.rdbuf();
-  return content.str();
-}
 
 std::vector<Json> golden_records() {
   std::vector<Json> records;

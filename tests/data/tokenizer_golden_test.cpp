@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "data/shards/file.h"
 #include "tests/data/sha256.h"
 #include "tests/shared.h"
 
@@ -43,11 +44,6 @@ void expect_golden(const Tokenizer& tokenizer, const std::string& path, bool add
     }
     ASSERT_LE(done, text.size());
   }
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 std::string read_gzip(const std::string& path) {

@@ -1,6 +1,8 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "data/shards/teacher_set.h"
 #include "recipes/distill.h"
 #include "tests/recipes/distill_run.h"

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "data/shards/document.h"
 #include "recipes/capture.h"
 #include "recipes/distill_batches.h"

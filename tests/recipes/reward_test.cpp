@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "tests/recipes/run_recipe.h"
 #include "tests/temp_folder.h"
 #include "tests/tiny.h"

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "recipes/self_reward_stages.h"
 #include "recipes/stage.h"
 #include "tests/recipes/undecided_model.h"

@@ -26,7 +26,7 @@ TEST(Experts, GiveTheReferencesBalanceLossAndItsGradient) {
   if (!have_shared("fixtures/models")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   int compared = 0;
   for (const char* fixture : {"mixtral", "qwen3_moe"}) {
-    const auto expected = read_all(folder_of(fixture) + "/expected.safetensors");
+    const auto expected = read_tensors(folder_of(fixture) + "/expected.safetensors");
     const auto model = with_balance(fixture, 1);
     model->hidden(batch_of(documents_of(expected)));
     const at::Tensor loss = model->take_auxiliary_loss();
@@ -44,7 +44,7 @@ TEST(Experts, GiveTheReferencesBalanceLossAndItsGradient) {
 
 TEST(Experts, JoinTheirBalanceToTheMeanLoss) {
   if (!have_shared("fixtures/models")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
-  const auto expected = read_all(folder_of("mixtral") + "/expected.safetensors");
+  const auto expected = read_tensors(folder_of("mixtral") + "/expected.safetensors");
   const Batch batch = batch_of(documents_of(expected));
   const double loss = expected.at("loss").item<double>(),
                balance = expected.at("aux_loss").item<double>();

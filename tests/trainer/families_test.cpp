@@ -18,7 +18,7 @@ void for_each_fixture(const Test& test) {
     const auto model = load_fixture(folder_of(fixture), at::kFloat);
     const int threads = at::get_num_threads();
     at::set_num_threads(1);  // on models so small a second one only waits
-    test(*model, read_all(folder_of(fixture) + "/expected.safetensors"));
+    test(*model, read_tensors(folder_of(fixture) + "/expected.safetensors"));
     at::set_num_threads(threads);
   }
 }

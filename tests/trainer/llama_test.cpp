@@ -11,7 +11,7 @@ TEST(Llama, GivesTheReferencesLogitsLossAndGradients) {
   for (const std::string& fixture : kFixtures) {
     SCOPED_TRACE(fixture);
     const auto model = load_fixture(folder_of(fixture), at::kFloat);
-    const auto expected = read_all(folder_of(fixture) + "/expected.safetensors");
+    const auto expected = read_tensors(folder_of(fixture) + "/expected.safetensors");
     const std::vector<Document> documents = documents_of(expected);
     const Batch batch = batch_of(documents);
     EXPECT_LT(worst(model->logits(model->hidden(batch)),
@@ -29,7 +29,7 @@ TEST(Llama, KeepsPackedDocumentsApart) {
   for (const std::string& fixture : kFixtures) {
     SCOPED_TRACE(fixture);
     const auto model = load_fixture(folder_of(fixture), at::kFloat);
-    const auto expected = read_all(folder_of(fixture) + "/expected.safetensors");
+    const auto expected = read_tensors(folder_of(fixture) + "/expected.safetensors");
     const std::vector<int64_t> ids = to_vector(expected.at("packed.input_ids")[0]);
     const std::vector<int64_t> labels = to_vector(expected.at("packed.labels")[0]);
     const Batch batch =
@@ -50,7 +50,7 @@ TEST(Llama, GivesTheReferencesHiddenStatesOfEveryLayer) {
   for (const std::string& fixture : kFixtures) {
     SCOPED_TRACE(fixture);
     const auto model = load_fixture(folder_of(fixture), at::kFloat);
-    const auto expected = read_all(folder_of(fixture) + "/expected.safetensors");
+    const auto expected = read_tensors(folder_of(fixture) + "/expected.safetensors");
     if (expected.count("hidden.embed") == 0) continue;
     const std::vector<Document> documents = documents_of(expected);
     LayerStates states{.hidden_TH = {{0, {}}, {1, {}}, {2, {}}}, .attention = {}};
@@ -67,7 +67,7 @@ TEST(Llama, GivesTheReferencesHiddenStatesOfEveryLayer) {
 
 TEST(Llama, InBfloat16IsCloseToTheReference) {
   if (!have_shared("fixtures/models/llama_bf16")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
-  const auto expected = read_all(folder_of("llama_bf16") + "/expected.safetensors");
+  const auto expected = read_tensors(folder_of("llama_bf16") + "/expected.safetensors");
   const std::vector<Document> documents = documents_of(expected);
   const Batch batch = batch_of(documents);
   const auto wide = load_fixture(folder_of("llama_bf16"), at::kFloat);

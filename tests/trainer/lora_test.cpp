@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "tests/temp_folder.h"
 #include "tests/tiny.h"
@@ -51,7 +52,7 @@ std::vector<Case> fixtures() {
 void expect_parity(const Case& c) {
   SCOPED_TRACE(c.family + "/" + c.variant);
   const std::string folder = shared_path("fixtures/lora/" + c.family + "/" + c.variant);
-  const auto expected = read_all(folder + "/expected.safetensors");
+  const auto expected = read_tensors(folder + "/expected.safetensors");
   const std::vector<Document> documents = documents_of(expected);
   const Batch batch = batch_of(documents);
   const auto wanted = [&](const char* name) {
@@ -83,7 +84,7 @@ void expect_parity(const Case& c) {
 
   lora.merge();
   EXPECT_LT(worst(logits_of(*model, batch), wanted("merged_logits")), c.tolerance);
-  const auto merged = read_all(folder + "/merged_changed_weights.safetensors");
+  const auto merged = read_tensors(folder + "/merged_changed_weights.safetensors");
   int compared = 0;
   for (const Parameter* p : model->parameters()) {
     if (merged.count(p->name) == 0) continue;

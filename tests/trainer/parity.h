@@ -13,7 +13,7 @@
 // batches without padding, and the comparison of gradients.
 namespace lathe {
 
-inline std::map<std::string, at::Tensor> read_all(const std::string& path) {
+inline std::map<std::string, at::Tensor> read_tensors(const std::string& path) {
   const SafetensorsFile file(path);
   std::map<std::string, at::Tensor> all;
   for (const auto& [name, entry] : file.entries()) all[name] = file.tensor(name).clone();

@@ -10,7 +10,7 @@ TEST(RotaryTable, HasTheReferencesFrequencies) {
   int compared = 0;
   for (const std::string fixture :
        {"llama", "llama3", "llama_linear", "llama_yarn", "llama_tied"}) {
-    const auto expected = read_all(folder_of(fixture) + "/expected.safetensors");
+    const auto expected = read_tensors(folder_of(fixture) + "/expected.safetensors");
     if (expected.count("rope.inv_freq") == 0) continue;
     const RotaryFrequencies got = rotary_frequencies(read_model_config(folder_of(fixture)));
     EXPECT_LT(difference(at::tensor(got.inverse), expected.at("rope.inv_freq")), 1e-6) << fixture;

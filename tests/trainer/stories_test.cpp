@@ -102,7 +102,7 @@ TEST(Stories, APromptInPiecesEqualsThePromptAtOnce) {
 TEST(Stories, GivesTheReferencesLossAndGradients) {
   if (!have_shared(kModel)) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   const auto model = load_fixture(shared_path(kModel), at::kFloat);
-  const auto expected = read_all(shared_path("fixtures/stories/expected.safetensors"));
+  const auto expected = read_tensors(shared_path("fixtures/stories/expected.safetensors"));
   const std::vector<Document> documents = documents_of(expected);
   const Batch batch = batch_of(documents);
   EXPECT_LT(

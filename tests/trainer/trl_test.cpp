@@ -33,7 +33,7 @@ void expect_run(const std::string& run) {
   std::ifstream in(folder + "/expected.json");
   const auto expected = nlohmann::json::parse(in);
   const auto& h = expected["hyperparameters"];
-  const auto tensors = read_all(folder + "/batches.safetensors");
+  const auto tensors = read_tensors(folder + "/batches.safetensors");
   on_ranks(1, [&](Mesh& mesh) {
     const auto model = load_model(shared_path("fixtures/trl/model"), at::kFloat, at::kCPU);
     const auto sharding = make_sharding(1, model->parameters(), mesh);
@@ -75,7 +75,7 @@ void expect_run(const std::string& run) {
       EXPECT_NEAR(stats.learning_rate, reference["learning_rate"].get<double>(), 1e-12);
     }
     EXPECT_EQ(step, 10);
-    const auto final_weights = read_all(folder + "/weights_final.safetensors");
+    const auto final_weights = read_tensors(folder + "/weights_final.safetensors");
     for (const Parameter* p : model->parameters())
       EXPECT_LT(worst(p->value, final_weights.at(p->name)), 5e-5) << p->name;
   });
