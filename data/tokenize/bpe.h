@@ -29,8 +29,8 @@ class Bpe {
   // Appends the word's tokens.
   void encode(std::string_view word, std::vector<Symbol>& out) const;
 
-  // The same for a lossless vocabulary, ids only and quicker: characters that always become the
-  // same tokens first begin as those.
+  // The same of valid UTF-8 for a lossless vocabulary, ids only and quicker: characters that always
+  // become the same tokens first begin as those.
   void encode_ids(std::string_view word, std::vector<int32_t>& ids) const;
 
   // The same for several words, none empty or longer than kMaxTogetherBytes: while one waits for far

@@ -109,6 +109,7 @@ FastPath::FastPath(const TokenizerSpec& spec, const Bpe& bpe, const Shape& shape
     lengths_[token.id] = !byte_level && byte_of_fallback_token(token.token) >= 0
                              ? 1
                              : static_cast<uint32_t>(bytes.size());
+    // Words are whole characters; some tokens are a part of one.
     if (bytes.size() > ShortKey::kMaxBytes || !is_valid_utf8(bytes)) continue;
     ids.clear();
     // A word that is a token is not always encoded as that token.

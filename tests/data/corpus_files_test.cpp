@@ -99,7 +99,7 @@ TEST_P(Packed, FilesReadAsThePlainOnes) {
   EXPECT_EQ(read(packed), plain);
   EXPECT_EQ(expand_paths(folder_.path()).size(), 2U);
 
-  const std::string bytes = read_text(folder_ / packed);
+  const std::string bytes = read_file(folder_ / packed);
   write_text(folder_ / "twice.jsonl", bytes + bytes);
   EXPECT_EQ(read("twice.jsonl").size(), 40000U)
       << "members one after another; the name says nothing";

@@ -76,13 +76,13 @@ TEST_F(LikelihoodCuration, KeptRecordsSayTheirPlaceInAnOrder) {
   options_.mixture.order_by = "mean_logprob";
   options_.mixture.descending = true;
   curate(options_, folder_ / "out");
-  const std::string kept = read_text(folder_ / "out/kept/a/part-000000.jsonl");
+  const std::string kept = read_file(folder_ / "out/kept/a/part-000000.jsonl");
   EXPECT_THAT(kept, HasSubstr("\"order\": -1"));
   EXPECT_THAT(kept, HasSubstr("\"order\": -10"));
   const auto mixture = read_mixture(folder_ / "out");
   EXPECT_EQ(mixture->order_by, "mean_logprob");
   EXPECT_TRUE(mixture->descending);
-  EXPECT_THAT(read_text(folder_ / "out/report.html"),
+  EXPECT_THAT(read_file(folder_ / "out/report.html"),
               HasSubstr("Training takes documents by mean_logprob, those with the most first"));
   options_.mixture.order_by = "likelyhood";
   EXPECT_THAT(message_of([&] { curate(options_, folder_ / "out"); }),

@@ -104,13 +104,13 @@ TEST_F(Quality, TheSameExamplesGiveTheSameBytesWhateverTheirFilesAndOrder) {
   write_text(folder_ / "first.jsonl", all.substr(half));
   options_.positives = {folder_ / "first.jsonl", folder_ / "second.jsonl"};
   train_quality_classifier(options_, 3, "k", folder_ / "two");
-  EXPECT_EQ(read_text(folder_ / "one/model.bin"), read_text(folder_ / "two/model.bin"));
-  EXPECT_EQ(read_text(folder_ / "one/report.json"), read_text(folder_ / "two/report.json"));
+  EXPECT_EQ(read_file(folder_ / "one/model.bin"), read_file(folder_ / "two/model.bin"));
+  EXPECT_EQ(read_file(folder_ / "one/report.json"), read_file(folder_ / "two/report.json"));
 }
 
 TEST_F(Quality, IsTrainedOnceAndAgainWhenItIsDamaged) {
   train_quality_classifier(options_, 1, "k", folder_ / "q");
-  const std::string model = read_text(folder_ / "q/model.bin");
+  const std::string model = read_file(folder_ / "q/model.bin");
   options_.positives = {folder_ / "not there"};
   EXPECT_EQ(train_quality_classifier(options_, 1, "k", folder_ / "q").rows.size(), 13u);
   EXPECT_THROW(train_quality_classifier(options_, 1, "other", folder_ / "q"),
@@ -120,7 +120,7 @@ TEST_F(Quality, IsTrainedOnceAndAgainWhenItIsDamaged) {
   train_quality_classifier(options_, 1, "k", folder_ / "q");
   write_byte(folder_ / "q/model.bin", 500, '\1');
   train_quality_classifier(options_, 1, "k", folder_ / "q");
-  EXPECT_EQ(read_text(folder_ / "q/model.bin"), model);
+  EXPECT_EQ(read_file(folder_ / "q/model.bin"), model);
 }
 
 TEST_F(Quality, OnlySoManyExamplesAreTaken) {
@@ -164,9 +164,9 @@ TEST_F(Quality, IsASignalThatRulesAndExpressionsUse) {
   const CurateResult result = curate(options, folder_ / "out");
   EXPECT_EQ(result.kept, 3);
   EXPECT_EQ(result.dropped_by, (std::map<std::string, int64_t>{{"low_quality", 2}}));
-  const json report = json::parse(read_text(folder_ / "out/report.json"));
+  const json report = json::parse(read_file(folder_ / "out/report.json"));
   EXPECT_EQ(report["quality_classifier"]["thresholds"].size(), 13u);
-  EXPECT_THAT(read_text(folder_ / "out/report.html"), HasSubstr("quality classifier: trained on"));
+  EXPECT_THAT(read_file(folder_ / "out/report.html"), HasSubstr("quality classifier: trained on"));
   // The model that was trained, as a user's.
   options.quality_classifier = {.model = folder_ / "out/quality/model.bin", .label = "cc"};
   options.sources[0].filters.clear();
@@ -208,7 +208,7 @@ TEST_F(Quality, AFastTextModelTellsLanguages) {
   const CurateResult result = curate(options, folder_ / "out");
   EXPECT_EQ(result.kept, 2);
   EXPECT_EQ(result.dropped_by, (std::map<std::string, int64_t>{{"language_other", 3}}));
-  const json report = json::parse(read_text(folder_ / "out/report.json"));
+  const json report = json::parse(read_file(folder_ / "out/report.json"));
   EXPECT_EQ(report["languages"], (json{{"en", 3}, {"deu_Latn", 2}}));
   options.languages.clear();
   EXPECT_THAT(message_of([&] { curate(options, folder_ / "other"); }),

@@ -117,12 +117,12 @@ TEST_F(RepeatedSpans, TheOneThatIsMostlyOthersGoesAndTheBetterTierStays) {
   options_.dedup_bytes = 100;  // many turns
   options_.threads = 2;
   curate(options_, folder_ / "turns");
-  EXPECT_EQ(read_text(folder_ / "turns/report.json"), read_text(folder_ / "sentences/report.json"));
+  EXPECT_EQ(read_file(folder_ / "turns/report.json"), read_file(folder_ / "sentences/report.json"));
   options_.repeated_sentences = 0;
   options_.repeated_paragraphs = 0.8;
   result = curate(options_, folder_ / "paragraphs");
   EXPECT_EQ(result.dropped_by, (std::map<std::string, int64_t>{{"repeated_paragraphs", 1}}));
-  const json report = json::parse(read_text(folder_ / "paragraphs/report.json"));
+  const json report = json::parse(read_file(folder_ / "paragraphs/report.json"));
   EXPECT_LT(report["bloom_filter"]["false_positive_rate"], 1e-5);
   options_.repeated_paragraphs = 0.5;
   result = curate(options_, folder_ / "more");
@@ -137,7 +137,7 @@ TEST_F(RepeatedSpans, TheExcludedRecordSaysTheShareAndTheThreshold) {
     for (const auto& file :
          std::filesystem::recursive_directory_iterator(folder_ / name + "/excluded")) {
       if (!file.is_regular_file()) continue;
-      const std::string text = read_text(file.path().string());
+      const std::string text = read_file(file.path().string());
       for (size_t at = 0, end; at < text.size(); at = end + 1) {
         end = text.find('\n', at);
         lines.push_back(json::parse(text.substr(at, end - at)));

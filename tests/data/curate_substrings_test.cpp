@@ -204,8 +204,8 @@ TEST(Substrings, AreCutFromFilesAndDropTheirsWithReasonsForAnyThreads) {
   int kept = 0;
   for (const auto& entry : fs::recursive_directory_iterator(folder / "one")) {
     if (!entry.is_regular_file() || entry.path().extension() == ".sig") continue;
-    const std::string path = entry.path().string(), text = read_text(path);
-    EXPECT_EQ(text, read_text(folder / "three" + path.substr((folder / "one").size()))) << path;
+    const std::string path = entry.path().string(), text = read_file(path);
+    EXPECT_EQ(text, read_file(folder / "three" + path.substr((folder / "one").size()))) << path;
     if (path.find("/kept/a/") == path.npos) continue;
     for (size_t at = 0, end; at < text.size(); at = end + 1, ++kept) {
       end = text.find('\n', at);
@@ -218,11 +218,11 @@ TEST(Substrings, AreCutFromFilesAndDropTheirsWithReasonsForAnyThreads) {
   EXPECT_EQ(kept, 20);
   json excluded;
   for (const auto& entry : fs::directory_iterator(folder / "one/excluded/a"))
-    excluded = json::parse(read_text(entry.path().string()));
+    excluded = json::parse(read_file(entry.path().string()));
   EXPECT_EQ(excluded["rule"], "repeated_substrings");
   EXPECT_EQ(excluded["value"], 1);
   EXPECT_EQ(excluded["threshold"], 1);
-  const json report = json::parse(read_text(folder / "one/report.json"));
+  const json report = json::parse(read_file(folder / "one/report.json"));
   EXPECT_EQ(report["cut"]["documents"], 20);
   options.substring_bytes = 0;
   EXPECT_THROW(curate(options, folder / "bad"), std::invalid_argument);

@@ -39,7 +39,7 @@ std::map<std::string, std::string> files_of(const std::string& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (entry.is_regular_file())
-      files[fs::relative(entry.path(), folder).string()] = read_text(entry.path().string());
+      files[fs::relative(entry.path(), folder).string()] = read_file(entry.path().string());
   }
   return files;
 }

@@ -90,10 +90,10 @@ TEST(Unigrams, OtherFrequenciesMeasureAnew) {
   options.unigram.frequencies = folder / "f.csv";
   const CurateResult first = curate(options, folder / "out");
   EXPECT_EQ(first.dropped_by, (std::map<std::string, int64_t>{{"unigram_logprob", 1}}));
-  EXPECT_THAT(read_text(folder / "out/kept/a/part-000000.jsonl"), HasSubstr("one two"));
+  EXPECT_THAT(read_file(folder / "out/kept/a/part-000000.jsonl"), HasSubstr("one two"));
   write_text(folder / "f.csv", "three,1\n");
   EXPECT_EQ(curate(options, folder / "out").kept, 1);
-  EXPECT_THAT(read_text(folder / "out/kept/a/part-000000.jsonl"), HasSubstr("three"));
+  EXPECT_THAT(read_file(folder / "out/kept/a/part-000000.jsonl"), HasSubstr("three"));
 }
 
 }  // namespace

@@ -74,7 +74,7 @@ TEST(Dataset, RefusesAShardOfAnotherDataSet) {
 TEST(Dataset, RefusesMissingCutAndDamagedShards) {
   const TestFolder folder;
   make_dataset(folder.path());
-  const std::string path = folder / "shard-0.h5", good = read_text(path);
+  const std::string path = folder / "shard-0.h5", good = read_file(path);
   write_text(path, good.substr(0, good.size() - 1));
   EXPECT_THAT(message_of([&] { Dataset dataset(folder.path()); }), HasSubstr("shard-0.h5: has"));
   std::string bad = good;
@@ -95,7 +95,7 @@ TEST(Dataset, AFolderWithoutManifestIsNotADataSet) {
 TEST(Dataset, AFlippedManifestByteIsRefusedOrChangesNoToken) {
   const TestFolder folder;
   make_dataset(folder.path());
-  const std::string path = folder / "dataset.json", good = read_text(path);
+  const std::string path = folder / "dataset.json", good = read_file(path);
   int refused = 0;
   for (size_t i = 0; i < good.size(); ++i) {
     write_byte(path, i, static_cast<char>(good[i] ^ (1 << i % 7)));

@@ -3,9 +3,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <string>
+
+#include "data/shards/file.h"
 
 namespace lathe {
 
@@ -27,14 +28,6 @@ class TestFolder {
  private:
   std::string path_;
 };
-
-inline std::string read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw std::runtime_error("can not read " + path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return std::move(text).str();
-}
 
 inline void write_text(const std::string& path, std::string_view text) {
   std::ofstream(path, std::ios::binary)

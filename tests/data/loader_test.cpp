@@ -197,7 +197,7 @@ TEST(Loader, HandsOverWhatThePrefetchThreadRanInto) {
   make_dataset(folder / "a", 100);
   const std::string path = folder / "a/s1.h5";
   const uint64_t head = read_manifest(folder / "a").shards[1].seal.head_bytes;
-  write_byte(path, head, static_cast<char>(read_text(path)[head] ^ 1));
+  write_byte(path, head, static_cast<char>(read_file(path)[head] ^ 1));
   Loader loader({std::make_shared<const Dataset>(folder / "a")}, {}, options_of(2, 1, 0, 1, 2));
   const std::string message = message_of([&] {
     for (int64_t s = 0; s < loader.steps_per_epoch(); ++s) loader.next();

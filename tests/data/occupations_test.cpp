@@ -92,7 +92,7 @@ TEST(Occupations, StandInTheReportOfWhatIsKept) {
   options.sources[0].files = {folder / "a.jsonl"};
   options.occupations = folder / "o.tsv";
   curate(options, folder / "out");  // the copy goes
-  const json bias = json::parse(read_text(folder / "out/report.json"))["occupations"];
+  const json bias = json::parse(read_file(folder / "out/report.json"))["occupations"];
   ASSERT_EQ(bias["counts"].size(), 3u);
   EXPECT_EQ(bias["counts"][0], (json{{"occupation", "nurse"},
                                      {"female", 1},
@@ -105,7 +105,7 @@ TEST(Occupations, StandInTheReportOfWhatIsKept) {
   // Another table measures anew.
   write_text(folder / "o.tsv", "occupation\tpct_female\nson\t0\n");
   curate(options, folder / "out");
-  const json other = json::parse(read_text(folder / "out/report.json"))["occupations"];
+  const json other = json::parse(read_file(folder / "out/report.json"))["occupations"];
   EXPECT_EQ(other["counts"][0]["male"], 1);
 }
 

@@ -293,7 +293,7 @@ std::string numbered_texts(int count) {
 void expect_same_folder(const std::string& a, const std::string& b, int files) {
   int compared = 0;
   for (const auto& entry : std::filesystem::directory_iterator(a)) {
-    EXPECT_EQ(read_text(entry.path()), read_text(b + "/" + entry.path().filename().string()));
+    EXPECT_EQ(read_file(entry.path()), read_file(b + "/" + entry.path().filename().string()));
     ++compared;
   }
   EXPECT_EQ(compared, files);
@@ -486,7 +486,7 @@ TEST_F(Prepare, TheManifestNamesTheReportOfTheCuration) {
   curation.sources[0].files = {folder_ / "raw.jsonl"};
   curation.tokenizer = folder_ / "tokenizer";
   curate(curation, folder_ / "curated");
-  const json report = json::parse(read_text(folder_ / "curated/report.json"));
+  const json report = json::parse(read_file(folder_ / "curated/report.json"));
   EXPECT_EQ(report["funnel"][0]["tokens"], 17);
   EXPECT_EQ(report["funnel"][1]["behind"], "exact");
   EXPECT_EQ(report["funnel"][1]["tokens"], 10);
@@ -496,18 +496,18 @@ TEST_F(Prepare, TheManifestNamesTheReportOfTheCuration) {
   EXPECT_EQ(lengths["counts"].back(), 1);
   curation.tokenizer = "";
   curate(curation, folder_ / "words");
-  const json words = json::parse(read_text(folder_ / "words/report.json"));
+  const json words = json::parse(read_file(folder_ / "words/report.json"));
   EXPECT_FALSE(words["funnel"][0].contains("tokens"));
   EXPECT_NE(words["histograms"][0]["signal"], "tokens");
 
   PrepareOptions options;
   options.files = expand_paths(folder_ / "curated/kept/raw");
   prepare(options, Tokenizer(folder_ / "tokenizer"), folder_ / "set");
-  json manifest = json::parse(read_text(folder_ / "set/dataset.json"));
+  json manifest = json::parse(read_file(folder_ / "set/dataset.json"));
   EXPECT_EQ(manifest["report"]["curated_report"], folder_ / "curated/report.html");
   options.files.push_back(folder_ / "raw.jsonl");  // not all are curated
   prepare(options, Tokenizer(folder_ / "tokenizer"), folder_ / "both");
-  manifest = json::parse(read_text(folder_ / "both/dataset.json"));
+  manifest = json::parse(read_file(folder_ / "both/dataset.json"));
   EXPECT_FALSE(manifest["report"].contains("curated_report"));
 }
 

@@ -89,11 +89,7 @@ TEST(TeacherShard, WrongRowsAreRefused) {
 TEST(TeacherShard, DamageIsNamed) {
   const TestFolder folder;
   const TeacherEntry entry = make(folder / "a.h5", info_of(100), 20);
-  std::string bytes;
-  {
-    std::ifstream in(folder / "a.h5", std::ios::binary);
-    bytes.assign(std::istreambuf_iterator<char>(in), {});
-  }
+  const std::string bytes = read_file(folder / "a.h5");
   const auto write = [&](const std::string& content) {
     std::ofstream(folder / "b.h5", std::ios::binary) << content;
   };

@@ -150,7 +150,7 @@ TEST(TokenShard, IsByteIdenticalWhenWrittenTwice) {
              two = make_shard(folder / "b.h5", 20, 500, true);
   EXPECT_EQ(one.finished.hash, two.finished.hash);
   EXPECT_EQ(one.finished.seal, two.finished.seal);
-  EXPECT_EQ(read_text(folder / "a.h5"), read_text(folder / "b.h5"));
+  EXPECT_EQ(read_file(folder / "a.h5"), read_file(folder / "b.h5"));
 }
 
 TEST(TokenShard, AWriterThatIsDestroyedLeavesNothing) {
@@ -171,7 +171,7 @@ TEST(TokenShard, AFlippedByteNeverChangesDataSilently) {
   const TestFolder folder;
   const std::string path = folder / "a.h5";
   const Made made = make_shard(path, 10, 500, true);
-  const std::string good = read_text(path);
+  const std::string good = read_file(path);
   int64_t refused = 0, refused_sealed = 0;
   for (size_t i = 0; i < good.size(); ++i) {
     if (i > 8192 && i < 16000) continue;  // the unused end of the head
@@ -194,7 +194,7 @@ TEST(TokenShard, ATruncatedFileIsRefused) {
   const TestFolder folder;
   const std::string path = folder / "a.h5";
   const Made made = make_shard(path, 10, 500, true);
-  const std::string good = read_text(path);
+  const std::string good = read_file(path);
   for (size_t size = 0; size < good.size(); size += size < 4096 ? 31 : 317) {
     write_text(path, std::string_view(good).substr(0, size));
     EXPECT_THAT(message_of([&] { TokenShard shard(path); }), HasSubstr("a.h5")) << size;
@@ -219,7 +219,7 @@ TEST(TokenShard, DamageNamesFileDataSetAndBlock) {
   const TestFolder folder;
   const std::string path = folder / "a.h5";
   const Made made = make_shard(path, 700, 70000, false, 200);  // 560,000 tokens: blocks 0, 1, 2
-  std::string bad = read_text(path);
+  std::string bad = read_file(path);
   bad[made.finished.seal.head_bytes + (1 << 20) + 5] ^= 1;
   write_text(path, bad);
   const TokenShard shard(path, made.finished.seal);

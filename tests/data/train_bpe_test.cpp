@@ -41,7 +41,7 @@ std::string joined_merges(const TrainedBpe& trained) {
 }
 
 TEST(TrainBpe, EqualsTheReferencesTrainer) {
-  const json golden = json::parse(read_text(LATHE_SOURCE_DIR "/tests/data/bpe_golden.json"));
+  const json golden = json::parse(read_file(LATHE_SOURCE_DIR "/tests/data/bpe_golden.json"));
   const WordCounts words = count_lines(golden["text"]);
   int num_cases = 0;
   for (const json& want : golden["cases"]) {

@@ -164,11 +164,11 @@ TEST_F(Warc, IsCuratedAndSoAreRowsOfCsv) {
   EXPECT_EQ(result.read, 6);
   EXPECT_EQ(result.dropped_by,
             (std::map<std::string, int64_t>{{"bad_record", 1}, {"exact_duplicate", 1}}));
-  const std::string web = read_text(folder_ / "out/kept/web/part-000000.jsonl");
+  const std::string web = read_file(folder_ / "out/kept/web/part-000000.jsonl");
   const json first = json::parse(web.substr(0, web.find('\n')));
   EXPECT_EQ(first["url"], "http://a.example/");
   EXPECT_EQ(first["curated"]["id"], "web/a.warc:1");
-  const std::string table = read_text(folder_ / "out/kept/table/part-000001.jsonl");
+  const std::string table = read_file(folder_ / "out/kept/table/part-000001.jsonl");
   EXPECT_THAT(table, HasSubstr("\"A row, with a comma.\""));
 }
 

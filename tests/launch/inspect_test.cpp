@@ -57,7 +57,7 @@ TEST_F(Inspect, ShowsRawFilesWithTheirMask) {
   EXPECT_THAT(plain.output, HasSubstr("\u00abGo & see"));
   EXPECT_THAT(plain.output, HasSubstr("all_masked 1"));
   EXPECT_THAT(plain.output, HasSubstr("11, 1 of them (9.09 %) the same as an earlier one"));
-  const std::string page = read_text(folder_ / "page.html");
+  const std::string page = read_file(folder_ / "page.html");
   EXPECT_THAT(page, HasSubstr("&lt;"));
   EXPECT_THAT(page, Not(HasSubstr("<b>")));
   EXPECT_THAT(page, Not(HasSubstr("http")));

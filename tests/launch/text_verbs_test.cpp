@@ -34,7 +34,7 @@ class TextVerbs : public testing::Test {
     const ProgramResult result =
         run_lathe(verb + " --input " + folder_ / "in.jsonl" + " --output " + folder_ / "out.jsonl");
     EXPECT_EQ(result.code, 0) << result.output;
-    return lines_of(read_text(folder_ / "out.jsonl"));
+    return lines_of(read_file(folder_ / "out.jsonl"));
   }
   static std::string tokenizer(const std::string& name) {
     return " --tokenizer " + shared_path("data/tokenizers/" + name);
@@ -51,7 +51,7 @@ TEST_F(TextVerbs, TokenizeGivesTheGoldenIds) {
                                           {"llama2", "llama2_dolma_fixture"},
                                           {"phi3", "phi3"},
                                           {"torchtitan-2k/tokenizer.json", "torchtitan_test"}}) {
-    const std::string texts = read_text(shared_path("data/tokenizers/golden/" + golden + ".jsonl"));
+    const std::string texts = read_file(shared_path("data/tokenizers/golden/" + golden + ".jsonl"));
     const std::vector<Json> want = lines_of(texts);
     const std::vector<Json> got = answers("tokenize --no-special" + tokenizer(name), texts);
     ASSERT_EQ(got.size(), want.size()) << name;
@@ -64,7 +64,7 @@ TEST_F(TextVerbs, TokenizeGivesTheGoldenIds) {
 }
 
 TEST_F(TextVerbs, DecodeIsTheWayBack) {
-  const std::string texts = read_text(shared_path("data/tokenizers/golden/minimind.jsonl"));
+  const std::string texts = read_file(shared_path("data/tokenizers/golden/minimind.jsonl"));
   const std::vector<Json> want = lines_of(texts),
                           got = answers("tokenize --decode" + tokenizer("minimind"), texts);
   ASSERT_EQ(got.size(), 292u);
@@ -117,7 +117,7 @@ TEST_F(TextVerbs, BadLinesAreNamed) {
 
 TEST_F(TextVerbs, RenderGivesEveryGoldenRecordByteForByte) {
   std::map<std::string, std::vector<Json>> by_template;
-  for (const Json& record : lines_of(read_text(shared_path("data/chat-templates/golden.jsonl")))) {
+  for (const Json& record : lines_of(read_file(shared_path("data/chat-templates/golden.jsonl")))) {
     by_template[record["template"]].push_back(record);
   }
   EXPECT_EQ(by_template.size(), 23u);

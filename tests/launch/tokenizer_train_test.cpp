@@ -64,7 +64,7 @@ TEST(TokenizerTrain, SaysWhatIsWrong) {
       "tokenizer train --vocab-size 300 --eos-token '<end>' --input " + folder / "ok.jsonl" + out);
   EXPECT_EQ(small.code, 0) << small.output;
   EXPECT_THAT(small.output, HasSubstr("fewer tokens than --vocab-size 300"));
-  EXPECT_THAT(read_text(folder / "out/tokenizer_config.json"),
+  EXPECT_THAT(read_file(folder / "out/tokenizer_config.json"),
               HasSubstr("\"eos_token\": \"<end>\""));
 }
 

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
+#include "data/shards/file.h"
 #include "parallel/local_group.h"
 #include "tests/temp_folder.h"
 
@@ -17,11 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
-
-std::string read(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 void write(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
@@ -114,13 +109,13 @@ TEST(Checkpoint, FilesAreHdf5AndNothingElseIsLeft) {
   EXPECT_THAT(names,
               testing::UnorderedElementsAre("checkpoint-1", "checkpoint-1/manifest.json",
                                             "checkpoint-1/rank-0.h5", "checkpoint-1/rank-1.h5"));
-  EXPECT_TRUE(read(folder / "checkpoint-1/rank-0.h5").starts_with("\x89HDF\r\n\x1a\n"));
+  EXPECT_TRUE(read_file(folder / "checkpoint-1/rank-0.h5").starts_with("\x89HDF\r\n\x1a\n"));
 }
 
 TEST(Checkpoint, WhatSeveralRanksHoldIsWrittenOnceAndSharedOut) {
   TempFolder folder;
   save(folder.path(), 4, 1, 1);
-  const auto manifest = parse_manifest(read(folder / "checkpoint-1/manifest.json"), "manifest");
+  const auto manifest = parse_manifest(read_file(folder / "checkpoint-1/manifest.json"), "manifest");
   ASSERT_EQ(manifest.tensors.size(), 2u);
   for (const auto& [name, tensor] : manifest.tensors) {
     ASSERT_EQ(tensor.pieces.size(), 1u) << name;
@@ -134,7 +129,7 @@ TEST(Checkpoint, WhatSeveralRanksHoldIsWrittenOnceAndSharedOut) {
 TEST(Checkpoint, EveryFlippedByteOfTheManifestIsSeen) {
   TempFolder folder;
   save(folder.path(), 1, 1, 1);
-  const std::string good = read(folder / "checkpoint-1/manifest.json");
+  const std::string good = read_file(folder / "checkpoint-1/manifest.json");
   for (size_t i = 0; i < good.size(); ++i) {
     std::string bad = good;
     bad[i] = static_cast<char>(bad[i] ^ (1 << i % 8));
@@ -149,7 +144,7 @@ TEST(Checkpoint, EveryFlippedByteOfTheManifestIsSeen) {
 TEST(Checkpoint, EveryFlippedByteOfARankFileIsSeen) {
   TempFolder folder;
   save(folder.path(), 1, 1, 1);
-  const std::string path = folder / "checkpoint-1/rank-0.h5", good = read(path);
+  const std::string path = folder / "checkpoint-1/rank-0.h5", good = read_file(path);
   const auto group = solo_group();
   int flips = 0;
   for (size_t i = 0; i < good.size(); i += 1 + good.size() / 200, ++flips) {
@@ -191,8 +186,8 @@ TEST(Checkpoint, NewestUndamagedOneIsTakenAndTheOthersAreNamed) {
   EXPECT_EQ(newest(folder / "not there"), std::nullopt);
   for (const int64_t step : {9, 10, 20, 30, 40, 50}) save(folder.path(), 2, 2, step);
   write(folder / "checkpoint-50/rank-1.h5",
-        read(folder / "checkpoint-50/rank-1.h5") + "x");                                // grown
-  write(folder / "checkpoint-40/rank-1.h5", read(folder / "checkpoint-10/rank-1.h5"));  // stale
+        read_file(folder / "checkpoint-50/rank-1.h5") + "x");                                // grown
+  write(folder / "checkpoint-40/rank-1.h5", read_file(folder / "checkpoint-10/rank-1.h5"));  // stale
   fs::remove(folder / "checkpoint-30/rank-0.h5");
   fs::remove(folder / "checkpoint-20/manifest.json");
   fs::create_directory(folder / "checkpoint-60.tmp-0123");
@@ -212,8 +207,8 @@ TEST(Checkpoint, SwappedRankFilesAreSeen) {
   save(folder.path(), 2, 2, 1);
   const std::string first = folder / "checkpoint-1/rank-0.h5",
                     second = folder / "checkpoint-1/rank-1.h5";
-  const std::string bytes = read(first);
-  write(first, read(second));
+  const std::string bytes = read_file(first);
+  write(first, read_file(second));
   write(second, bytes);
   EXPECT_THAT(message_of([&] { newest(folder.path()); }), HasSubstr("none of the checkpoints"));
 }
@@ -221,7 +216,7 @@ TEST(Checkpoint, SwappedRankFilesAreSeen) {
 TEST(Checkpoint, DamageThatOneRankFindsIsThrownOnAll) {
   TempFolder folder;
   save(folder.path(), 2, 2, 1);
-  std::string bytes = read(folder / "checkpoint-1/rank-1.h5");
+  std::string bytes = read_file(folder / "checkpoint-1/rank-1.h5");
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
   write(folder / "checkpoint-1/rank-1.h5", bytes);
   std::atomic<int> thrown = 0;

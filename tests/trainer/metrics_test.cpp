@@ -4,20 +4,15 @@
 
 #include <cmath>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "data/shards/file.h"
 #include "tests/temp_folder.h"
 
 namespace lathe {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string read(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 TEST(Metrics, NumbersReadBackExactly) {
   const double third = 1.0 / 3, small = 5e-324, big = 123456789;
@@ -37,11 +32,11 @@ TEST(Metrics, WritesALinePerRowAndTheStateOfHuggingFace) {
   Metrics metrics(folder.path(), /*console=*/false);
   metrics.rewind(-1);
   metrics.log_train(1, 2, {{"epoch", 0.5}, {"loss", 3}});
-  EXPECT_EQ(read(folder / "metrics.jsonl"), "{\"step\": 1, \"epoch\": 0.5, \"loss\": 3}\n");
+  EXPECT_EQ(read_file(folder / "metrics.jsonl"), "{\"step\": 1, \"epoch\": 0.5, \"loss\": 3}\n");
   metrics.log_eval(2, {{"eval_loss", 2}});
   metrics.finish({.global_step = 2, .max_steps = 2, .epoch = 1},
                  {{"train_runtime", 4}, {"train_loss", 3}});
-  const auto state = nlohmann::json::parse(read(folder / "trainer_state.json"));
+  const auto state = nlohmann::json::parse(read_file(folder / "trainer_state.json"));
   EXPECT_EQ(state["global_step"], 2);
   ASSERT_EQ(state["log_history"].size(), 3u);
   EXPECT_EQ(state["log_history"][1]["eval_loss"], 2);
@@ -55,12 +50,12 @@ TEST(Metrics, RewindForgetsWhatCameAfterAndTheTornLine) {
          "{\"step\": 6, \"loss\": 1}\n[1]\nnot json\n{\"step\": 7, \"lo";
   Metrics metrics(folder.path(), false);
   metrics.rewind(5);
-  EXPECT_EQ(read(folder / "metrics.jsonl"), "{\"step\": 5, \"loss\": 1}\n");
+  EXPECT_EQ(read_file(folder / "metrics.jsonl"), "{\"step\": 5, \"loss\": 1}\n");
   metrics.log_train(6, 10, {{"loss", 2}});
-  EXPECT_EQ(read(folder / "metrics.jsonl"),
+  EXPECT_EQ(read_file(folder / "metrics.jsonl"),
             "{\"step\": 5, \"loss\": 1}\n{\"step\": 6, \"loss\": 2}\n");
   metrics.save_state({});
-  EXPECT_EQ(nlohmann::json::parse(read(folder / "trainer_state.json"))["log_history"].size(), 2u);
+  EXPECT_EQ(nlohmann::json::parse(read_file(folder / "trainer_state.json"))["log_history"].size(), 2u);
 }
 
 TEST(Metrics, TagsAreThoseOfHuggingFace) {
@@ -71,7 +66,7 @@ TEST(Metrics, TagsAreThoseOfHuggingFace) {
   std::string events;
   for (const auto& entry : fs::directory_iterator(folder.path())) {
     if (entry.path().filename().string().starts_with("events.out.tfevents."))
-      events += read(entry.path().string());
+      events += read_file(entry.path().string());
   }
   for (const char* tag : {"train/loss", "train/learning_rate", "eval/loss"}) {
     EXPECT_NE(events.find(tag), std::string::npos) << tag;

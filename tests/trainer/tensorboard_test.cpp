@@ -3,9 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <fstream>
-#include <iterator>
 
+#include "data/shards/file.h"
 #include "tests/temp_folder.h"
 
 namespace lathe {
@@ -22,8 +21,7 @@ std::string only_file(const std::string& folder) {
 
 // Checks the framing and returns the events' bytes.
 std::vector<std::string> read_records(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  const std::string bytes = read_file(path);
   std::vector<std::string> events;
   for (size_t at = 0; at < bytes.size();) {
     uint64_t length;
