@@ -71,6 +71,7 @@ Bpe::Bpe(const TokenizerSpec& spec, bool byte_level)
   };
   find_starts(spec);
   lossless_ = byte_level_ ? complete(byte_ids_) : byte_fallback_ && complete(fallback_ids_);
+  if (byte_level_ && lossless_) prepare_lanes(spec);
 }
 
 void Bpe::begin_with_bytes(std::string_view word, std::vector<Symbol>& symbols) const {

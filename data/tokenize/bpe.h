@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/tokenize/flat_map.h"
+#include "data/tokenize/merge_table.h"
 #include "data/tokenize/spec.h"
 
 // Byte pair encoding of one word: begin with single characters (or bytes), then join the neighbours
@@ -36,10 +37,10 @@ class Bpe {
   // The same for several words, none empty or longer than kMaxTogetherBytes: while one waits for far
   // memory, the others go on. ids: one for each word. With ignore_merges only for words that are no
   // token.
-  static constexpr size_t kMaxTogetherBytes = 16;
+  static constexpr size_t kMaxTogetherBytes = 15;
   struct ShortIds {
     uint32_t count;
-    int32_t ids[kMaxTogetherBytes];
+    int32_t ids[kMaxTogetherBytes + 1];  // the last one never counts
   };
   void encode_together(std::span<const std::string_view> words, ShortIds* ids) const;
 
@@ -47,6 +48,8 @@ class Bpe {
     pairs_.fetch();
     fetch_all(near_);
     fetch_all(starts_);
+    table_.fetch();
+    fetch_all(first_ranks_);
   }
 
   // Whether every text comes back whole: no byte is ever unknown.
@@ -64,6 +67,10 @@ class Bpe {
   size_t begin_ids(std::string_view word, int32_t* ids) const;
   template <size_t kMost>
   class Merging;
+  // encode_together() in vector registers (bpe_lanes.cpp), where the processor has them.
+  class Lanes;
+  void prepare_lanes(const TokenizerSpec& spec);
+  void encode_in_lanes(std::span<const std::string_view> words, ShortIds* ids) const;
 
   void begin_with_bytes(std::string_view word, std::vector<Symbol>& symbols) const;
   void begin_with_characters(std::string_view word, std::vector<Symbol>& symbols) const;
@@ -93,6 +100,9 @@ class Bpe {
   // start_lists_[i], their number first.
   std::vector<int32_t> starts_;
   std::vector<int32_t> start_lists_;
+  // For encode_in_lanes(), else empty. Of two ASCII bytes: the rank of their pair.
+  MergeTable table_;
+  std::vector<uint32_t> first_ranks_;
 };
 
 // The token <0x41> and its like: their byte, else -1.

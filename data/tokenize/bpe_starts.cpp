@@ -145,6 +145,7 @@ void Bpe::encode_ids(std::string_view word, std::vector<int32_t>& ids) const {
 }
 
 void Bpe::encode_together(std::span<const std::string_view> words, ShortIds* ids) const {
+  if (!table_.empty()) return encode_in_lanes(words, ids);
   constexpr size_t kTogether = 8;
   Merging<kMaxTogetherBytes> merging[kTogether];
   size_t word_of[kTogether];

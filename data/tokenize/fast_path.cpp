@@ -150,11 +150,15 @@ bool FastPath::leading_space(std::string_view text, bool at_start) const {
 }
 
 // Words on their way. They are looked up a batch at a time: the tables are larger than the nearest
-// caches, and so their places are fetched together instead of one after another.
+// caches, and so their places are fetched together instead of one after another. A batch is short, so
+// that it lies in the nearest cache itself, and longer while much of the text is new and has to be
+// merged, of which the more can go on together the less each waits.
 class FastPath::Batch {
  public:
   Batch(const FastPath& path, WordCache& cache, std::vector<int32_t>& ids)
-      : path_(path), cache_(cache), ids_(ids) {}
+      : path_(path), cache_(cache), ids_(ids) {
+    choose_size();
+  }
   Batch(const Batch&) = delete;
   Batch& operator=(const Batch&) = delete;
 
@@ -178,7 +182,7 @@ class FastPath::Batch {
   void finish();
 
  private:
-  static constexpr size_t kSize = 64;
+  static constexpr size_t kSize = 256, kShort = 64, kManyNew = 2;
   struct Word {
     const char* begin;
     uint32_t size;  // 0: a character
@@ -188,9 +192,10 @@ class FastPath::Batch {
     const WordCache::Narrow* known;
   };
   void next() {
-    if (++end_ == words_ + kSize) finish();
+    if (++end_ == full_) finish();
   }
-  void look_up(Word* from);
+  void choose_size() { full_ = words_ + (cache_.much_is_new ? kSize : kShort); }
+  size_t look_up(Word* from);
   void merge_all(Word** words, size_t num_words);
   void keep(Word& word, const int32_t* ids, uint32_t count);
   int32_t* put_from(Word* from, int32_t* out);
@@ -214,13 +219,15 @@ class FastPath::Batch {
   size_t num_added_ = 0;
   Word words_[kSize];
   Word* end_ = words_;
+  Word* full_;
   WordCache::Wide added_[kSize];
   uint64_t added_hashes_[kSize];
   int32_t buffer_[kSize * (WordCache::Long::kMaxIds + 1)];
 };
 
-// What stands in the cache, and the places of what does not fetched together as well.
-void FastPath::Batch::look_up(Word* from) {
+// What stands in the cache, and the places of what does not fetched together as well. How many were
+// no token.
+size_t FastPath::Batch::look_up(Word* from) {
   Word* missing[kSize];
   size_t num_missing = 0;
   for (Word* word = from; word < end_; ++word) {
@@ -246,6 +253,7 @@ void FastPath::Batch::look_up(Word* from) {
     }
   }
   if (path_.splitter_) merge_all(missing, num_pieced);
+  return num_pieced;
 }
 
 // Short words that are not one token: those that the cache does not have either are merged.
@@ -264,7 +272,6 @@ void FastPath::Batch::merge_all(Word** words, size_t num_words) {
 }
 
 int32_t* FastPath::Batch::put_from(Word* from, int32_t* out) {
-  look_up(from);
   for (Word* word = from; word < end_; ++word) {
     if (word->known != nullptr)
       out += WordCache::copy_ids(*word->known, out);
@@ -280,10 +287,12 @@ int32_t* FastPath::Batch::put_from(Word* from, int32_t* out) {
 
 void FastPath::Batch::finish() {
   int32_t* out = buffer_;
+  size_t num_new = 0;
   for (Word* word = words_; word < end_; ++word) {
     if (word->size - 1 < ShortKey::kMaxBytes) [[likely]] {
       const WordCache::Narrow& place = cache_.set_of(word->hash).find(word->key);
       if (place.key != word->key) [[unlikely]] {
+        num_new = look_up(word);
         out = put_from(word, out);
         break;
       }
@@ -294,6 +303,8 @@ void FastPath::Batch::finish() {
   }
   ids_.insert(ids_.end(), buffer_, out);
   end_ = words_;
+  cache_.much_is_new = num_new >= kManyNew;
+  choose_size();
 }
 
 // Writes more than counts, which is written over.

@@ -118,8 +118,8 @@ class WordCache {
     int32_t ids[kMaxNarrow];  // of a wide word: the first of them
   };
   struct alignas(64) Wide {
-    ShortKey key{0, 0};
-    uint32_t num_ids = 0;
+    ShortKey key;
+    uint32_t num_ids;
     int32_t ids[kMaxWide];
   };
   struct alignas(64) Set {
@@ -152,6 +152,9 @@ class WordCache {
   }
   Set& set_of(uint64_t hash) { return short_[hash & (kNumShort - 1)]; }
   void fetch() const { fetch_all(short_); }
+
+  // Whether many of the last words were not there.
+  bool much_is_new = true;
 
   // The others up to 31 bytes (white space and signs mostly, of which some vocabularies make a
   // token a byte), and those whose line was wanted by others.
