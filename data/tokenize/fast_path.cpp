@@ -182,7 +182,7 @@ class FastPath::Batch {
   void finish();
 
  private:
-  static constexpr size_t kSize = 256, kShort = 64, kManyNew = 2;
+  static constexpr size_t kSize = 256, kShort = 64;
   struct Word {
     const char* begin;
     uint32_t size;  // 0: a character
@@ -196,9 +196,10 @@ class FastPath::Batch {
   }
   void choose_size() { full_ = words_ + (cache_.much_is_new ? kSize : kShort); }
   size_t look_up(Word* from);
-  void merge_all(Word** words, size_t num_words);
+  size_t merge_all(Word** words, size_t num_words);
   void keep(Word& word, const int32_t* ids, uint32_t count);
   int32_t* put_from(Word* from, int32_t* out);
+  int32_t* put_missing(Word& word, int32_t* out, size_t& num_new);
   int32_t* put_character(uint32_t character, int32_t* out) const;
   int32_t* put_uncommon(Word& word, int32_t* out);
   int32_t* put_rare(std::string_view text, int32_t* out);
@@ -225,8 +226,8 @@ class FastPath::Batch {
   int32_t buffer_[kSize * (WordCache::Long::kMaxIds + 1)];
 };
 
-// What stands in the cache, and the places of what does not fetched together as well. How many were
-// no token.
+// What stands in the cache, and the places of what does not fetched together as well. How many had
+// to be merged.
 size_t FastPath::Batch::look_up(Word* from) {
   Word* missing[kSize];
   size_t num_missing = 0;
@@ -252,12 +253,11 @@ size_t FastPath::Batch::look_up(Word* from) {
       missing[num_pieced++] = &word;
     }
   }
-  if (path_.splitter_) merge_all(missing, num_pieced);
-  return num_pieced;
+  return path_.splitter_ ? merge_all(missing, num_pieced) : 0;
 }
 
 // Short words that are not one token: those that the cache does not have either are merged.
-void FastPath::Batch::merge_all(Word** words, size_t num_words) {
+size_t FastPath::Batch::merge_all(Word** words, size_t num_words) {
   std::string_view texts[kSize];
   Bpe::ShortIds ids[kSize];
   size_t count = 0;
@@ -269,6 +269,7 @@ void FastPath::Batch::merge_all(Word** words, size_t num_words) {
   }
   path_.bpe_.encode_together({texts, count}, ids);
   for (size_t i = 0; i < count; ++i) keep(*words[i], ids[i].ids, ids[i].count);
+  return count;
 }
 
 int32_t* FastPath::Batch::put_from(Word* from, int32_t* out) {
@@ -280,9 +281,20 @@ int32_t* FastPath::Batch::put_from(Word* from, int32_t* out) {
     else
       out = put_uncommon(*word, out);
   }
-  for (size_t i = 0; i < num_added_; ++i) cache_.set_of(added_hashes_[i]).add(added_[i]);
-  num_added_ = 0;
   return out;
+}
+
+// A short word that its line of the cache does not have, when few are such.
+int32_t* FastPath::Batch::put_missing(Word& word, int32_t* out, size_t& num_new) {
+  word.known = nullptr;
+  const int32_t id = path_.words_.find(word.key, word.hash);
+  if (id >= 0) {
+    remember(word, &id, 1);
+    *out = id;
+    return out + 1;
+  }
+  num_new += cache_.long_set_of(word.hash).find(word.key.widened()) == nullptr;
+  return put_uncommon(word, out);
 }
 
 void FastPath::Batch::finish() {
@@ -292,9 +304,13 @@ void FastPath::Batch::finish() {
     if (word->size - 1 < ShortKey::kMaxBytes) [[likely]] {
       const WordCache::Narrow& place = cache_.set_of(word->hash).find(word->key);
       if (place.key != word->key) [[unlikely]] {
-        num_new = look_up(word);
-        out = put_from(word, out);
-        break;
+        if (cache_.much_is_new) {
+          num_new = look_up(word);
+          out = put_from(word, out);
+          break;
+        }
+        out = put_missing(*word, out, num_new);
+        continue;
       }
       out += WordCache::copy_ids(place, out);
     } else {
@@ -302,8 +318,10 @@ void FastPath::Batch::finish() {
     }
   }
   ids_.insert(ids_.end(), buffer_, out);
+  for (size_t i = 0; i < num_added_; ++i) cache_.set_of(added_hashes_[i]).add(added_[i]);
+  num_added_ = 0;
   end_ = words_;
-  cache_.much_is_new = num_new >= kManyNew;
+  cache_.much_is_new = num_new > 0;
   choose_size();
 }
 

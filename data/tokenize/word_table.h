@@ -195,8 +195,8 @@ class WordCache {
   }
 
  private:
-  // Four megabytes each: two words in a hundred of a book then miss it on a second reading.
-  static constexpr size_t kNumRare = 2048, kNumShort = size_t{1} << 16, kNumLong = size_t{1} << 14;
+  // Eight megabytes and four: one word in eight hundred of a book then misses it on a second reading.
+  static constexpr size_t kNumRare = 2048, kNumShort = size_t{1} << 17, kNumLong = size_t{1} << 14;
   HugeVector<Set> short_ = HugeVector<Set>(kNumShort);
   HugeVector<LongSet> long_ = HugeVector<LongSet>(kNumLong);
   struct Hash {
