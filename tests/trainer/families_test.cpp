@@ -23,9 +23,9 @@ void for_each_fixture(const Test& test) {
   }
 }
 
-Document numbers(int64_t count) {
+Document numbers(int64_t count, int64_t first = 0) {
   Document d;
-  for (int64_t i = 0; i < count; ++i) d.ids.push_back((i * i + 37 * i) % 160);
+  for (int64_t i = first; i < first + count; ++i) d.ids.push_back((i * i + 37 * i) % 160);
   d.labels = d.ids;
   return d;
 }
@@ -158,7 +158,9 @@ TEST(Families, InBfloat16AreCloseToFloat32) {
   if (!have_shared("fixtures/models")) GTEST_SKIP() << "NOT RUN: ../shared is not there";
   for (const std::string& fixture : kFixtures) {
     SCOPED_TRACE(fixture);
-    const Batch batch = batch_of({numbers(30), numbers(9)});
+    // Tokens for which no router hesitates: its logits are 0.02 off in bfloat16 in the reference as
+    // well, and here no third expert is nearer than 0.039.
+    const Batch batch = batch_of({numbers(30, 15), numbers(9, 15)});
     const auto wide = load_fixture(folder_of(fixture), at::kFloat);
     const auto narrow = load_fixture(folder_of(fixture), at::kBFloat16);
     EXPECT_NEAR(run_backward(*narrow, batch) / run_backward(*wide, batch), 1, 2e-2);

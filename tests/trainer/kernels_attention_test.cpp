@@ -71,28 +71,33 @@ TEST(Attention, ATokenSeesItselfAndTheWindowBeforeIt) {
 }
 
 TEST(Attention, DocumentsTogetherEqualDocumentsApart) {
-  const auto together = run(attention, at::kFloat, 4, 2, 12, {0, 9, 30});
-  const at::Tensor q = random_tensor({30, 4, 12}, at::kFloat, 1),
-                   k = random_tensor({30, 2, 12}, at::kFloat, 2),
-                   v = random_tensor({30, 2, 12}, at::kFloat, 3);
-  for (const auto& [begin, end] : std::vector<std::pair<int64_t, int64_t>>{{0, 9}, {9, 30}}) {
-    const at::Tensor alone = attention(q.slice(0, begin, end), k.slice(0, begin, end),
-                                       v.slice(0, begin, end), {0, end - begin}, {.scale = 0.3});
-    EXPECT_TRUE(same_bits(together[0].slice(0, begin, end), alone));
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const auto together = run(attention, type, 4, 2, 12, {0, 9, 30});
+    const at::Tensor q = random_tensor({30, 4, 12}, type, 1),
+                     k = random_tensor({30, 2, 12}, type, 2),
+                     v = random_tensor({30, 2, 12}, type, 3);
+    for (const auto& [begin, end] : std::vector<std::pair<int64_t, int64_t>>{{0, 9}, {9, 30}}) {
+      const at::Tensor alone = attention(q.slice(0, begin, end), k.slice(0, begin, end),
+                                         v.slice(0, begin, end), {0, end - begin}, {.scale = 0.3});
+      EXPECT_TRUE(same_bits(together[0].slice(0, begin, end), alone));
+    }
   }
 }
 
 TEST(Attention, GivesTheSameBitsWithOneAndTwoThreads) {
-  at::set_num_threads(1);
-  const auto one = run(attention, at::kFloat, 6, 2, 48, {0, 100, 333});
-  at::set_num_threads(2);
-  const auto two = run(attention, at::kFloat, 6, 2, 48, {0, 100, 333});
-  for (int i = 0; i < 4; ++i) EXPECT_TRUE(same_bits(one[i], two[i])) << i;
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    at::set_num_threads(1);
+    const auto one = run(attention, type, 6, 2, 48, {0, 100, 333});
+    at::set_num_threads(2);
+    const auto two = run(attention, type, 6, 2, 48, {0, 100, 333});
+    for (int i = 0; i < 4; ++i) EXPECT_TRUE(same_bits(one[i], two[i])) << i;
+  }
 }
 
 TEST(Attention, TakesNoTokens) {
-  for (const at::Tensor& value : run(attention, at::kFloat, 4, 2, 12, {0}))
-    EXPECT_EQ(value.numel(), 0);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (const at::Tensor& value : run(attention, type, 4, 2, 12, {0})) EXPECT_EQ(value.numel(), 0);
+  }
 }
 
 TEST(Attention, OverThePastEqualsTheEndOfTheWhole) {

@@ -1,5 +1,8 @@
 #include "trainer/kernels/attention.h"
 
+#include <stdexcept>
+
+#include "trainer/kernels/attention_bf16.h"
 #include "trainer/kernels/attention_cpu.h"
 #include "trainer/kernels/dispatch.h"
 
@@ -57,6 +60,28 @@ struct CpuAttention : torch::autograd::Function<CpuAttention> {
         cpu_attention_backward(dy[0].contiguous(), s[0], s[1], s[2], s[3], s[4],
                                ctx->saved_data["cu_seqlens"].toIntVector(), saved_scoring(ctx));
     return {d.q_TQD, d.k_TKD, d.v_TKD, {}, {}};
+  }
+};
+
+struct Bf16Attention : torch::autograd::Function<Bf16Attention> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
+                            const at::Tensor& v, const std::vector<int64_t>& cu_seqlens,
+                            const Scoring& scoring, const std::vector<int64_t>& shared) {
+    const auto [out, lse] = bf16_attention(q, k, v, cu_seqlens, shared, scoring);
+    ctx->save_for_backward({q, k, v, out, lse});
+    ctx->saved_data["cu_seqlens"] = cu_seqlens;
+    ctx->saved_data["shared"] = shared;
+    save(ctx, scoring);
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list dy) {
+    const variable_list s = ctx->get_saved_variables();
+    const AttentionGradients d = bf16_attention_backward(
+        dy[0].contiguous(), s[0], s[1], s[2], s[3], s[4],
+        ctx->saved_data["cu_seqlens"].toIntVector(), ctx->saved_data["shared"].toIntVector(),
+        saved_scoring(ctx));
+    return {d.q_TQD, d.k_TKD, d.v_TKD, {}, {}, {}};
   }
 };
 
@@ -134,8 +159,21 @@ struct CudaAttention : torch::autograd::Function<CudaAttention> {
 
 }  // namespace
 
+bool can_attend_shared(const at::Tensor& q_TQD) { return has_bf16_attention(q_TQD); }
+
+at::Tensor attention_to_shared(const at::Tensor& q_TQD, const at::Tensor& k_TKD,
+                               const at::Tensor& v_TKD, const std::vector<int64_t>& cu_seqlens,
+                               const std::vector<int64_t>& shared, const Scoring& scoring) {
+  if (!can_attend_shared(q_TQD))
+    throw std::logic_error("attention: documents are to be laid whole here");
+  return Bf16Attention::apply(q_TQD.contiguous(), k_TKD.contiguous(), v_TKD.contiguous(),
+                              cu_seqlens, scoring, shared);
+}
+
 at::Tensor attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const at::Tensor& v_TKD,
                      const std::vector<int64_t>& cu_seqlens, const Scoring& scoring) {
+  if (can_attend_shared(q_TQD))
+    return attention_to_shared(q_TQD, k_TKD, v_TKD, cu_seqlens, {}, scoring);
   const bool own = has_cpu_attention() && cpu_type(q_TQD.scalar_type()) == at::kFloat;
   // ATen's kernels know no soft cap, and the CPU's no window.
   const bool plain =

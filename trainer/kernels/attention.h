@@ -20,6 +20,14 @@ namespace lathe {
 at::Tensor attention(const at::Tensor& q_TQD, const at::Tensor& k_TKD, const at::Tensor& v_TKD,
                      const std::vector<int64_t>& cu_seqlens, const Scoring& scoring);
 
+// The same where documents may go on behind the beginning of another (Batch::shared), whose keys
+// and values are read where they lie. Only where can_attend_shared: elsewhere documents are to be
+// laid whole.
+at::Tensor attention_to_shared(const at::Tensor& q_TQD, const at::Tensor& k_TKD,
+                               const at::Tensor& v_TKD, const std::vector<int64_t>& cu_seqlens,
+                               const std::vector<int64_t>& shared, const Scoring& scoring);
+bool can_attend_shared(const at::Tensor& q_TQD);
+
 // The tokens of q are the last of the P positions that keys and values are of; each sees itself and
 // what is before it. By products and softmax, any type and device.
 at::Tensor attention_over_past(const at::Tensor& q_TQD, const at::Tensor& k_PKD,

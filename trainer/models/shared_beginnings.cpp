@@ -98,6 +98,8 @@ at::Tensor attention_of_sharing(const at::Tensor& q_TQD, const at::Tensor& k_TKD
                                 const at::Tensor& v_TKD, const Offsets& cu_seqlens,
                                 const Offsets& shared, const Scoring& scoring) {
   if (shared.empty()) return attention(q_TQD, k_TKD, v_TKD, cu_seqlens, scoring);
+  if (can_attend_shared(q_TQD))
+    return attention_to_shared(q_TQD, k_TKD, v_TKD, cu_seqlens, shared, scoring);
   const auto laid = [&](const at::Tensor& x) { return LayWhole::apply(x, cu_seqlens, shared); };
   const at::Tensor out_WQD =
       attention(laid(q_TQD), laid(k_TKD), laid(v_TKD), whole_offsets(cu_seqlens, shared), scoring);
