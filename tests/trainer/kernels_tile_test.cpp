@@ -21,7 +21,15 @@ at::Tensor run(TileProduct<X, W> product, const at::Tensor& x_TI, const at::Tens
 template <typename X, typename W>
 void check(TileProduct<X, W> product, at::ScalarType x_type, at::ScalarType w_type) {
   int compared = 0;
-  for (const auto& [outputs, width] : {std::pair{9, 70}, {4, 64}, {3, 5}, {33, 1376}, {18, 1024}}) {
+  // Short rows, whole vectors, parts of them, and widths that are summed in two and three parts.
+  for (const auto& [outputs, width] : {std::pair{9, 70},
+                                       {4, 64},
+                                       {3, 5},
+                                       {37, 90},
+                                       {33, 1376},
+                                       {18, 1024},
+                                       {6, 2055},
+                                       {7, 4100}}) {
     const at::Tensor x = random_tensor({130, width}, x_type, 1),
                      w = random_tensor({outputs, width}, w_type, 2);
     const at::Tensor whole = run(product, x, w),
@@ -33,10 +41,14 @@ void check(TileProduct<X, W> product, at::ScalarType x_type, at::ScalarType w_ty
           << begin << " " << width;
       ++compared;
     }
+    for (int64_t tokens = 1; tokens <= 65; ++tokens, ++compared) {
+      EXPECT_TRUE(same_bits(run(product, x.slice(0, 0, tokens), w), whole.slice(0, 0, tokens)))
+          << tokens << " " << width;
+    }
     const at::Tensor last = w.slice(0, outputs - 2).contiguous();
     EXPECT_TRUE(same_bits(run(product, x, last), whole.slice(1, outputs - 2))) << width;
   }
-  EXPECT_EQ(compared, 25);
+  EXPECT_EQ(compared, 8 * (5 + 65));
 }
 
 TEST(TileProduct, IsTheProductWithTheSameBitsInAnyCompany) {

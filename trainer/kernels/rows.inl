@@ -354,6 +354,8 @@ inline void add_weighted_columns(float* sums, const float* weights, const T* x, 
   for (int64_t r = 0; r < rows; ++r, x += width) {
 #pragma GCC unroll 4
     for (int c = 0; c < kVectors; ++c) {
+      // What lies behind is wanted next: another head's block of a cache, kKvBlock rows.
+      __builtin_prefetch(x + 32 * width + c * kFloats);
       Floats values;
       load16(values, x + c * kFloats);
       own[c] += values * weights[r];

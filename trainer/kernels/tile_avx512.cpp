@@ -16,6 +16,7 @@ struct Loads {
   static Vector load_part(const float* p, int64_t count) {
     return _mm512_maskz_loadu_ps(first_of_16(count), p);
   }
+  static void store(float* p, Vector v) { _mm512_store_ps(p, v); }
   static Vector load(const Bf16* p) {
     return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }

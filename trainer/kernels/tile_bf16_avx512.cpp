@@ -13,6 +13,7 @@ struct Bf16Step {
   static Vector load_part(const Bf16* p, int64_t count) {
     return (Vector)_mm512_maskz_loadu_epi16(static_cast<__mmask32>((1u << count) - 1), p);
   }
+  static void store(Bf16* p, Vector v) { _mm512_store_si512(p, (__m512i)v); }
   static __m512 add(__m512 sum, Vector x, Vector w) { return _mm512_dpbf16_ps(sum, x, w); }
 };
 
