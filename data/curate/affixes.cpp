@@ -1,6 +1,7 @@
 #include "data/curate/affixes.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 
 #include "data/curate/characters.h"
@@ -9,16 +10,26 @@
 namespace lathe {
 namespace {
 
-constexpr std::string_view kPrefixes = "%=,:;!?()[]{}<>_#*&'\"`$";
-constexpr std::string_view kSuffixes = ",:;!?()[]{}<>_#*&'\"`";
+// Bytes of a set, by table: one look each.
+struct ByteSet {
+  std::array<bool, 256> holds{};
+  constexpr explicit ByteSet(std::string_view bytes) {
+    for (const char c : bytes) holds[static_cast<unsigned char>(c)] = true;
+  }
+};
+
+constexpr ByteSet kPrefixes("%=,:;!?()[]{}<>_#*&'\"`$");
+constexpr ByteSet kSuffixes(",:;!?()[]{}<>_#*&'\"`");
 // A full stop is cut off behind these (and digits and small letters).
-constexpr std::string_view kBeforeStop = "%-+,:;!?()[]{}<>_#*&|'\"`.";
+constexpr ByteSet kBeforeStop("%-+,:;!?()[]{}<>_#*&|'\"`.");
+constexpr ByteSet kInfixes(".,-~+*^:<>=/"), kBetweenLetters(":<>=/"), kQuotes("'\"`"),
+    kBetweenDigits("+-*^");
 constexpr std::string_view kUnits[] = {
     "km", "m",  "dm", "cm",  "mm",   "ha",  "nm",  "yd",  "in", "ft",   "kg", "g",  "mg",
     "t",  "lb", "oz", "m/s", "km/h", "kmh", "mph", "hPa", "Pa", "mbar", "mb", "MB", "kb",
     "KB", "gb", "GB", "tb",  "TB",   "T",   "G",   "M",   "K",  "%",    "$"};
 
-bool has(std::string_view set, char c) { return set.find(c) != set.npos; }
+bool has(const ByteSet& set, char c) { return set.holds[static_cast<unsigned char>(c)]; }
 
 uint32_t first_of(std::string_view text, size_t& size) {
   const char* p = text.data();
@@ -92,7 +103,9 @@ size_t suffix_size(std::string_view text) {
   }
   if (c == 's' || c == 'S') {
     if (text.size() >= 2 && text[text.size() - 2] == '\'') return 2;
-    if (text.size() >= 4 && text.substr(text.size() - 4, 3) == "\xE2\x80\x99") return 4;
+    if (text.size() >= 4 && text[text.size() - 4] == '\xE2' &&
+        text.substr(text.size() - 4, 3) == "\xE2\x80\x99")
+      return 4;
   }
   if (has(kSuffixes, c)) return 1;
   if (const size_t unit = unit_size(text)) return unit;
@@ -107,11 +120,10 @@ size_t suffix_size(std::string_view text) {
 }
 
 Infix find_infix(std::string_view text, size_t from) {
-  constexpr std::string_view kCandidates = ".,-~+*^:<>=/";
   for (size_t i = from; i < text.size();) {
     const char c = text[i];
     const bool high = byte_bits(c) & kHighBit;
-    if (!high && !has(kCandidates, c)) {
+    if (!high && !has(kInfixes, c)) {
       ++i;
       continue;
     }
@@ -135,14 +147,14 @@ Infix find_infix(std::string_view text, size_t from) {
     const bool letters = (before & kLetterBit) && (after & kLetterBit);
     const bool word_before = before & (kLetterBit | kDigitBit);
     bool cut = false;
-    if (dash || has(":<>=/", c)) cut = word_before && (after & kLetterBit);
+    if (dash || has(kBetweenLetters, c)) cut = word_before && (after & kLetterBit);
     if (c == ',') cut = letters;
     if (c == '.') {
-      const bool quote = has("'\"`", text[i - 1]);
+      const bool quote = has(kQuotes, text[i - 1]);
       const bool small = (before & kLetterBit) && !(before & kUpperBit);
       cut = (small || quote) && ((after & kUpperBit) || next == '\'' || next == '"' || next == '`');
     }
-    if (!cut && has("+-*^", c) && (before & kDigitBit)) {
+    if (!cut && has(kBetweenDigits, c) && (before & kDigitBit)) {
       const char follows = text[i + 1];
       if (is_digit(follows) || follows == '-') return {i, 1};
     }

@@ -82,9 +82,8 @@ bool holds_policy(std::string_view lower) {
   return false;
 }
 
-// Whether any of the phrases may be there: all of them keep their letters in the simple text. Looks
-// for most letters of "m ip", "vasc", "okie", "s of u" and "vacy". A plain loop over bytes that the
-// compiler turns into wide registers.
+// Looks for most letters of "m ip", "vasc", "okie", "s of u" and "vacy". A plain loop over bytes
+// that the compiler turns into wide registers.
 bool may_hold_phrases(std::string_view text) {
   constexpr size_t kLongest = 6;
   const char* t = text.data();
@@ -108,9 +107,9 @@ bool may_hold_phrases(std::string_view text) {
 
 C4Lines read_c4_lines(const Measured& m, const std::function<void(std::string_view)>& f) {
   C4Lines found;
-  const bool may_hold = may_hold_phrases(m.simple.text());
-  const bool citations = m.split.count('[') > 0;
-  const bool brackets = m.split.count('{') > 0;
+  const bool may_hold = m.split.counts().phrases;
+  const bool citations = m.split.counts().open_square > 0;
+  const bool brackets = m.split.counts().open_curly > 0;
   std::string changed;
   for (const TextLine& piece : m.split.lines()) {
     std::string_view line = m.split.inner_of(piece);

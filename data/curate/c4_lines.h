@@ -18,8 +18,9 @@ struct C4Lines {
 C4Lines read_c4_lines(const Measured& measured,
                       const std::function<void(std::string_view)>& f = {});
 
-// Whether a phrase that C4's line rules know may be in a document: no is certain.
-bool may_hold_phrases(std::string_view simple_text);
+// Whether a phrase that C4's line rules know may be in a line in small letters: no is certain. Of a
+// whole document TextCounts says it.
+bool may_hold_phrases(std::string_view small_line);
 // Whether a line in small letters has a phrase of privacy policies.
 bool holds_policy(std::string_view small_line);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <vector>
 
 #include "data/tokenize/unicode.h"
 
@@ -65,9 +66,7 @@ bool is_terminal(uint32_t c) {
   return found != std::begin(kTerminals) && c <= std::prev(found)->last;
 }
 
-}  // namespace
-
-uint8_t wide_character_bits(uint32_t c) {
+uint8_t find_bits(uint32_t c) {
   uint8_t bits = kHighBit;
   const auto kind = category(c);
   if (kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_LO) bits |= kLetterBit;
@@ -80,6 +79,19 @@ uint8_t wide_character_bits(uint32_t c) {
       std::binary_search(std::begin(kSymbols), std::end(kSymbols), c))
     bits |= kSymbolBit;
   return bits;
+}
+
+std::vector<uint8_t> make_table() {
+  std::vector<uint8_t> table;
+  for (uint32_t c = 0; c < 0x10000; ++c) table.push_back(find_bits(c));
+  return table;
+}
+
+}  // namespace
+
+uint8_t wide_character_bits(uint32_t c) {
+  static const std::vector<uint8_t> table = make_table();
+  return c < table.size() ? table[c] : find_bits(c);
 }
 
 bool is_icon(uint32_t c) { return category(c) == UTF8PROC_CATEGORY_SO; }

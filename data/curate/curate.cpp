@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <stdexcept>
 
 #include "data/curate/check_options.h"
@@ -128,9 +129,9 @@ class Curation {
     resources_.quality_label = quality.trains() ? QualityOptions().label : quality.label;
     const std::vector<std::string>& labels = quality_->labels();
     if (std::find(labels.begin(), labels.end(), resources_.quality_label) == labels.end())
-      throw std::invalid_argument(fmt::format("quality_classifier.label: {} has no `{}`; expected one of {}",
-                                              quality.model, quality.label,
-                                              fmt::join(labels, ", ")));
+      throw std::invalid_argument(
+          fmt::format("quality_classifier.label: {} has no `{}`; expected one of {}", quality.model,
+                      quality.label, fmt::join(labels, ", ")));
   }
 
   std::string block_path(size_t b) const { return fmt::format("{}/signals/{:06}.sig", folder_, b); }
@@ -208,6 +209,11 @@ class Curation {
   void measure() {
     BlockReader reader(options_);
     SignalBlock block;
+    std::string unsaved;  // the path of the block that is measured and not written yet
+    const auto save = [&] {
+      if (!unsaved.empty()) write_signal_block(unsaved, keys_.signals, block);
+      unsaved.clear();
+    };
     for (; read_signal_block(block_path(num_blocks_), keys_.signals, block); ++num_blocks_)
       reader.pass(block);
     const int64_t total = total_bytes();
@@ -215,15 +221,17 @@ class Curation {
     while (raw) {
       std::optional<RawBlock> following;
       const bool failed = raw->failure != nullptr;
-      const auto read_on = [&] {
+      const auto between_blocks = [&] {
+        save();
         if (!failed) following = reader.next();
       };
       const std::string path = block_path(num_blocks_);
-      if (is_mine(num_blocks_) && !read_signal_block(path, keys_.signals, block)) {
-        block = measure_block(*raw, options_, measurers_, read_on);
-        if (!failed) write_signal_block(path, keys_.signals, block);
+      SignalBlock there;
+      if (is_mine(num_blocks_) && !read_signal_block(path, keys_.signals, there)) {
+        block = measure_block(*raw, options_, measurers_, between_blocks);
+        if (!failed) unsaved = path;
       } else {
-        read_on();
+        between_blocks();
       }
       if (failed) std::rethrow_exception(raw->failure);
       ++num_blocks_;
@@ -231,6 +239,7 @@ class Curation {
         progress_("measured", bytes_before(raw->source, raw->file) + raw->bytes_done, total);
       raw = std::move(following);
     }
+    save();
     // Of an earlier call with more blocks.
     for (size_t b = num_blocks_; ranks_.rank == 0 && fs::remove(block_path(b)); ++b) {
     }
@@ -247,6 +256,12 @@ class Curation {
     size_t number = 0;
     SignalBlock block;
     RawBlock raw;
+  };
+
+  struct Lines {
+    size_t number = 0;
+    std::string kept_path, excluded_path;
+    BlockLines lines;
   };
 
   // From block b on, which becomes the one behind it. The excluded part is written last: where it
@@ -269,18 +284,30 @@ class Curation {
     BlockReader reader(options_);
     size_t behind = 0;
     std::optional<Unwritten> now = next_unwritten(reader, behind);
+    std::optional<Lines> before;  // made and not written yet
+    const auto save = [&] {
+      if (before) write_parts(*before);
+      before.reset();
+    };
     while (now) {
       std::optional<Unwritten> following;
-      const BlockLines lines =
-          writer.write(now->number, now->raw, now->block, measurers_,
-                       [&] { following = next_unwritten(reader, behind); });
-      write_part(part_path("kept", now->number, now->block), lines.kept, false);
-      write_part(part_path("excluded", now->number, now->block), lines.excluded, true);
-      if (progress_)
-        progress_("written", static_cast<int64_t>(now->number + 1),
-                  static_cast<int64_t>(num_blocks_));
+      BlockLines lines = writer.write(now->number, now->raw, now->block, measurers_, [&] {
+        save();
+        following = next_unwritten(reader, behind);
+      });
+      before = {now->number, part_path("kept", now->number, now->block),
+                part_path("excluded", now->number, now->block), std::move(lines)};
       now = std::move(following);
     }
+    save();
+  }
+
+  void write_parts(const Lines& lines) const {
+    write_part(lines.kept_path, lines.lines.kept, false);
+    write_part(lines.excluded_path, lines.lines.excluded, true);
+    if (progress_)
+      progress_("written", static_cast<int64_t>(lines.number + 1),
+                static_cast<int64_t>(num_blocks_));
   }
 
   void publish() {
@@ -290,8 +317,11 @@ class Curation {
     fs::remove_all(work_folder());
   }
 
-  static void write_part(const std::string& path, const std::string& lines, bool also_empty) {
-    if (lines.empty() && !also_empty) return;
+  static void write_part(const std::string& path, std::span<const std::string> lines,
+                         bool also_empty) {
+    const bool empty =
+        std::all_of(lines.begin(), lines.end(), [](const auto& piece) { return piece.empty(); });
+    if (empty && !also_empty) return;
     fs::create_directories(fs::path(path).parent_path());
     const std::string temporary = temporary_name(path);
     write_file(temporary, lines);

@@ -1,6 +1,7 @@
 #include "data/curate/curate_report.h"
 
 #include <fmt/format.h>
+#include <simdjson.h>
 
 #include <algorithm>
 #include <cmath>
@@ -150,23 +151,25 @@ void ExampleCollector::add(std::string_view line) {
   if (at == line.npos) return;
   const std::string key(line.substr(at, line.find('"', at + kMark.size()) - at));
   if (counts_[key]++ >= kExamples) return;
-  const ordered_json object = ordered_json::parse(line);
-  std::string text = object.contains("message") ? object["message"].get<std::string>() : "";
-  if (object.contains("record")) {
-    const auto& record = object["record"];
-    if (record.is_string())
-      text = record.get<std::string>();
-    else if (record.contains("text") && record["text"].is_string())
-      text = record["text"].get<std::string>();
-    else
-      text = record.dump();
+  simdjson::dom::parser parser;
+  const simdjson::padded_string padded(line);
+  const simdjson::dom::element object = parser.parse(padded);
+  std::string_view found;
+  std::string text;
+  if (object["message"].get(found) == simdjson::SUCCESS) text = found;
+  simdjson::dom::element record;
+  if (object["record"].get(record) == simdjson::SUCCESS) {
+    const bool is_text =
+        record.get(found) == simdjson::SUCCESS || record["text"].get(found) == simdjson::SUCCESS;
+    text = is_text ? std::string(found) : ordered_json::parse(simdjson::minify(record)).dump();
   }
   if (text.size() > kExampleBytes) {
     std::string cut;
     append_lossy(std::string_view(text).substr(0, kExampleBytes), false, cut);
     text = cut + " ...";
   }
-  examples_.push_back({object["rule"], object["curated"]["id"], std::move(text)});
+  const std::string_view rule = object["rule"], id = object["curated"]["id"];
+  examples_.push_back({std::string(rule), std::string(id), std::move(text)});
 }
 
 CurateReport make_report(const CurateOptions& options, const Rules& rules,

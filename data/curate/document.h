@@ -28,7 +28,7 @@ struct Document {
 struct Workspace {
   NgramTable ngrams;
   std::vector<uint8_t> counts;
-  std::vector<uint32_t> places, slots, chosen;
+  std::vector<uint32_t> places, chosen;
   std::vector<uint64_t> hashes;
   SplitText split;
   std::string text;

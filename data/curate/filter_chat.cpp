@@ -135,7 +135,7 @@ void measure(const Measured& m, double* values) {
     values[6] += is_refusal(answer);
   }
   values[2] = shortest;
-  values[7] = m.split.count('{') > 1 ? count_placeholders(m.document.text) : 0;
+  values[7] = m.split.counts().open_curly > 1 ? count_placeholders(m.document.text) : 0;
 }
 
 }  // namespace

@@ -81,14 +81,9 @@ bool is_dclm_noise(const SplitText& split, const TextLine& line) {
   if (text.empty()) return false;
   const uint32_t words = line.end_word - line.first_word;
   if (words < kFewestWords) return true;
-  // A plain loop that the compiler turns into wide registers.
-  uint32_t upper = 0, digits = 0;
-  for (const char c : text) {
-    upper += static_cast<unsigned char>(c - 'A') < 26;
-    digits += static_cast<unsigned char>(c - '0') < 10;
-  }
-  const auto chars = static_cast<double>(split.chars_of(text));
-  if (upper / chars > kMostUpper || digits / chars > kMostDigits) return true;
+  const bool bare = text.size() == line.end - line.begin;
+  const auto chars = static_cast<double>(bare ? line.chars : split.chars_of(text));
+  if (line.upper / chars > kMostUpper || line.digits / chars > kMostDigits) return true;
   if (words > kMostButtonWords) return false;
   return ((byte_bits(text[0]) & kDigitBit) && is_counter(text)) || is_button(text);
 }

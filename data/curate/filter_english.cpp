@@ -38,41 +38,37 @@ struct Classes {
 
 Classes count_classes(const SplitText& split) {
   Classes classes;
-  for (int byte = 0; byte < 128; ++byte) {
-    const double count = split.count(static_cast<char>(byte));
-    const uint8_t bits = kByteBits[static_cast<size_t>(byte)];
-    if (bits & kSpaceBit) {
-      classes.spaces += count;
-    } else if (bits & kLetterBit) {
-      classes.letters += count;
-    } else if (bits & kDigitBit) {
-      classes.digits += count;
-    } else {
-      classes.others += count;
-    }
-  }
-  for (const char c : {'(', ')', '[', ']', '{', '}'}) classes.brackets += split.count(c);
+  const TextCounts& counts = split.counts();
+  classes.spaces = counts.spaces;
+  classes.letters = counts.letters;
+  classes.digits = counts.digits;
+  classes.brackets = counts.brackets;
+  classes.others = static_cast<double>(split.text().size()) - counts.not_ascii - counts.spaces -
+                   counts.letters - counts.digits;
   if (split.is_ascii()) return classes;
-  for (const char *p = split.text().data(), *end = p + split.text().size(); p < end;) {
-    const uint32_t c = next_code_point(p);
-    if (c < 128) continue;
-    const uint8_t bits = wide_character_bits(c);
+  split.each_wide([&classes](const char* p) {
+    const uint8_t bits = wide_character_bits(next_code_point(p));
     (bits & kLetterBit ? classes.letters : bits & kSpaceBit ? classes.spaces : classes.others) += 1;
-  }
+  });
   return classes;
 }
 
 double url_chars(const SplitText& split) {
   double chars = 0;
-  if (split.count('/') < 2 && split.count('w') < 3) return 0;
+  if (!split.counts().addresses) return 0;
   for (const Word& word : split.words()) {
-    if (word.size < 8) continue;
+    if ((word.bits & (kAlone | kBetween)) || word.size < 8) continue;
     const std::string_view text = split.text_of(word);
     if (text[0] != 'h' && text[0] != 'w') continue;
     if (text.starts_with("http://") || text.starts_with("https://") || text.starts_with("www."))
       chars += word.chars;
   }
   return chars;
+}
+
+bool ends_sentence(std::string_view line) {
+  const char last = line.back();
+  return last == '"' || last == '\'' || (last_character_bits(line) & kTerminalBit);
 }
 
 bool is_boilerplate(std::string_view line, std::string& lower) {
@@ -89,15 +85,14 @@ void measure(const Measured& m, double* values) {
   uint32_t longest = 0;
   for (const Word& word : m.split.words()) longest = std::max(longest, word.chars);
   double lines = 0, open = 0, first = 0, boilerplate = 0;
-  const bool phrases = may_hold_phrases(m.simple.text());
+  const bool phrases = m.split.counts().phrases;
   const bool bare = m.split.lines_are_bare();
   if (!bare) m.work.ngrams.start(m.split.lines().size());
   for (const TextLine& line : m.split.lines()) {
     const std::string_view text = m.split.inner_of(line);
     if (text.empty()) continue;
     ++lines;
-    const char last = text.back();
-    if (last != '"' && last != '\'' && !(last_character_bits(text) & kTerminalBit)) ++open;
+    if (!ends_sentence(text)) ++open;
     const bool repeated = bare ? line.repeated : m.work.ngrams.add(hash_line(text), 0).count > 1;
     if (!repeated) ++first;
     if (phrases && is_boilerplate(text, m.work.text)) ++boilerplate;

@@ -19,7 +19,7 @@ constexpr FilterRule kRules[] = {
     {"char_dup_ratio", "repeated_line_chars", FilterRule::kAbove, 0.01},
     {"list_ratio", "newlines_per_word", FilterRule::kAbove, 0.3}};
 
-constexpr int64_t kShortLine = 30;
+constexpr uint32_t kShortLine = 30;
 
 void measure(const Measured& m, double* values) {
   double lines = 0, punctuated = 0, brief = 0, repeated = 0;
@@ -28,11 +28,10 @@ void measure(const Measured& m, double* values) {
     const std::string_view text = m.split.text_of(line);
     ++lines;
     if (last_character_bits(text) & kTerminalBit) ++punctuated;
-    const int64_t chars = m.split.chars_of(text);
-    if (chars <= kShortLine) ++brief;
-    if (line.repeated) repeated += static_cast<double>(chars);
+    if (line.chars <= kShortLine) ++brief;
+    if (line.repeated) repeated += line.chars;
   }
-  const double newlines = m.split.count('\n');
+  const double newlines = m.split.counts().newlines;
   values[0] = lines;
   values[1] = ratio(punctuated, lines);
   values[2] = ratio(brief, lines);

@@ -56,7 +56,7 @@ Repeats repeated_lines(const SplitText& split) {
     ++repeats.pieces;
     if (!line.repeated) continue;
     ++repeats.repeated;
-    repeats.repeated_chars += static_cast<double>(split.chars_of(split.text_of(line)));
+    repeats.repeated_chars += line.chars;
   }
   return repeats;
 }
@@ -93,13 +93,9 @@ Repeats repeated_paragraphs(const Measured& m) {
 class Grams {
  public:
   explicit Grams(const Measured& m) : words_(m.split.words()), work_(m.work) {
-    num_places_ = words_.size();
-    if (work_.places.size() < num_places_) work_.places.resize(num_places_);
-    if (work_.slots.size() < num_places_) work_.slots.resize(num_places_);
-    if (work_.hashes.size() < num_places_) work_.hashes.resize(num_places_);
-    for (size_t i = 0; i < num_places_; ++i) {
-      work_.places[i] = static_cast<uint32_t>(i);
-      work_.hashes[i] = words_[i].hash;
+    if (work_.places.size() < words_.size()) {
+      work_.places.resize(words_.size());
+      work_.hashes.resize(words_.size());
     }
   }
 
@@ -110,7 +106,7 @@ class Grams {
       num_places_ = 0;
       return 0;
     }
-    const uint8_t most = lengthen(n);
+    const uint8_t most = n == 2 ? keep_pairs() : lengthen(n);
     Best best;
     for (uint8_t least = most; least >= 2;) {
       best = best_of(least);
@@ -118,7 +114,6 @@ class Grams {
       if (bound >= least || least == 2) break;
       least = std::max<uint8_t>(bound, 2);
     }
-    keep_repeated();
     return best.count * (chars(best.first, n) + static_cast<double>(n - 1));
   }
 
@@ -127,7 +122,6 @@ class Grams {
   double repeated(size_t n) {
     if (num_places_ == 0) return 0;
     lengthen(n);
-    keep_repeated();
     if (num_places_ == 0) return 0;
     double found = 0;
     work_.ngrams.start(num_places_);
@@ -150,39 +144,78 @@ class Grams {
     uint32_t count = 1, first = 0;
   };
 
-  // Hashes become those of n-grams, and their slots are counted; the largest count is returned.
+  // Empties the slots for so many places.
+  void start(size_t places) {
+    num_places_ = places;
+    const size_t size = std::bit_ceil(std::max<size_t>(kSlotsPerPlace * places, 64));
+    shift_ = 64 - std::countr_zero(size);
+    work_.counts.assign(size, 0);
+  }
+
+  static void count(uint8_t& times) {
+    times = static_cast<uint8_t>(times + (times != kMostCounted));
+  }
+  uint32_t slot_of(uint64_t hash) const { return static_cast<uint32_t>(hash * kBase >> shift_); }
+
+  // Of pairs, for which every word but the last is a place.
+  uint8_t keep_pairs() {
+    start(words_.size() - 1);
+    uint8_t* counts = work_.counts.data();
+    uint64_t *hashes = work_.hashes.data(), before = words_[0].hash;
+    for (size_t i = 0; i < num_places_; ++i) {
+      const uint64_t behind = words_[i + 1].hash, hash = before * kBase + behind;
+      before = behind;
+      count(counts[slot_of(hash)]);
+      hashes[i] = hash;
+    }
+    return keep_repeated([](size_t k) { return static_cast<uint32_t>(k); });
+  }
+
+  // Hashes become those of n-grams, and their slots are counted.
   uint8_t lengthen(size_t n) {
     while (num_places_ > 0 && work_.places[num_places_ - 1] + n > words_.size()) --num_places_;
-    const size_t size = std::bit_ceil(std::max<size_t>(kSlotsPerPlace * num_places_, 64));
-    const int shift = 64 - std::countr_zero(size);
-    work_.counts.assign(size, 0);
+    start(num_places_);
     const Word* behind = words_.data() + (n - 1);
-    uint8_t *counts = work_.counts.data(), most = 0;
-    uint32_t *places = work_.places.data(), *slots = work_.slots.data();
+    uint8_t* counts = work_.counts.data();
+    const uint32_t* places = work_.places.data();
     uint64_t* hashes = work_.hashes.data();
     for (size_t k = 0; k < num_places_; ++k) {
       const uint64_t hash = hashes[k] * kBase + behind[places[k]].hash;
-      const auto slot = static_cast<uint32_t>(hash * kBase >> shift);
-      const uint8_t count = counts[slot];
-      const auto counted = static_cast<uint8_t>(count + (count != kMostCounted));
-      most = std::max(most, counted);
-      counts[slot] = counted;
+      count(counts[slot_of(hash)]);
       hashes[k] = hash;
-      slots[k] = slot;
     }
+    return keep_repeated([places](size_t k) { return places[k]; });
+  }
+
+  // Places whose slots were met once say no for all longer n-grams. The largest count is returned.
+  template <class PlaceOf>
+  uint8_t keep_repeated(const PlaceOf& place_of) {
+    const uint8_t* counts = work_.counts.data();
+    uint32_t* places = work_.places.data();
+    uint64_t* hashes = work_.hashes.data();
+    size_t kept = 0;
+    uint8_t most = 0;
+    for (size_t k = 0; k < num_places_; ++k) {
+      const uint64_t hash = hashes[k];
+      const uint8_t count = counts[slot_of(hash)];
+      places[kept] = place_of(k);
+      hashes[kept] = hash;
+      kept += count > 1;
+      most = std::max(most, count);
+    }
+    num_places_ = kept;
     return most;
   }
 
   // The most frequent n-gram of those in slots that were met so often.
   Best best_of(uint8_t least) {
-    const uint32_t* slots = work_.slots.data();
     const uint8_t* counts = work_.counts.data();
-    if (work_.chosen.size() < num_places_) work_.chosen.resize(num_places_);
+    if (work_.chosen.size() < num_places_ + 1) work_.chosen.resize(words_.size() + 1);
     uint32_t* chosen = work_.chosen.data();
     size_t num_chosen = 0;
     for (size_t k = 0; k < num_places_; ++k) {
       chosen[num_chosen] = static_cast<uint32_t>(k);
-      num_chosen += counts[slots[k]] >= least;
+      num_chosen += counts[slot_of(work_.hashes[k])] >= least;
     }
     work_.ngrams.start(num_chosen);
     for (size_t c = 0; c < num_chosen; ++c)
@@ -195,20 +228,6 @@ class Grams {
     return best;
   }
 
-  // Places whose slots were met once say no for all longer n-grams.
-  void keep_repeated() {
-    const uint8_t* counts = work_.counts.data();
-    uint32_t *places = work_.places.data(), *slots = work_.slots.data();
-    uint64_t* hashes = work_.hashes.data();
-    size_t kept = 0;
-    for (size_t k = 0; k < num_places_; ++k) {
-      places[kept] = places[k];
-      hashes[kept] = hashes[k];
-      kept += counts[slots[k]] > 1;
-    }
-    num_places_ = kept;
-  }
-
   uint64_t mixed(size_t k) const { return work_.hashes[k] ^ (work_.hashes[k] >> 29); }
   double chars(size_t i, size_t n) const {
     uint64_t sum = 0;
@@ -219,6 +238,7 @@ class Grams {
   const std::span<const Word> words_;
   Workspace& work_;
   size_t num_places_ = 0;
+  int shift_ = 0;
 };
 
 void measure(const Measured& m, double* values) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -11,24 +12,48 @@ inline constexpr uint64_t kWordBytes[] = {
     0,           0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF,
     ~uint64_t{0}};
 
+namespace hash_words {
+
+inline constexpr uint64_t kA = 0x9E3779B97F4A7C15, kB = 0xD6E8FEB86659FD93;
+inline constexpr uint64_t kSmall = 0x2020202020202020;  // makes ASCII letters small
+
+constexpr uint64_t mix(uint64_t a) {
+  const auto product = static_cast<unsigned __int128>(a) * kB;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
+// Of up to sixteen bytes: which of them count, and whether there are more than eight, which is
+// nothing to foretell and so is no branch.
+struct Sixteen {
+  uint64_t seed = 0, low = 0, high = 0, longer = 0;
+};
+constexpr std::array<Sixteen, 17> make_sixteens() {
+  std::array<Sixteen, 17> table{};
+  for (size_t size = 0; size <= 16; ++size) {
+    const size_t first = size < 8 ? size : 8;
+    table[size] = {(size + 1) * kA, kWordBytes[first], kWordBytes[size - first],
+                   size > 8 ? ~uint64_t{0} : 0};
+  }
+  return table;
+}
+inline constexpr std::array<Sixteen, 17> kSixteens = make_sixteens();
+
+constexpr uint64_t hash(const Sixteen& of, uint64_t low, uint64_t high) {
+  const uint64_t brief = mix(of.seed ^ (low & of.low));
+  const uint64_t whole = mix(brief ^ (high & of.high));
+  return (brief & ~of.longer) | (whole & of.longer) | 1;
+}
+
+}  // namespace hash_words
+
 // A hash for words in tables: fast, not for files, never 0. load8(at) gives eight bytes of the word
 // from `at` on; what is behind its end does not count. It is asked for the first sixteen bytes of
-// every word: whether one has more than eight is nothing to foretell, and so is no branch.
+// every word.
 template <class Load>
 constexpr uint64_t hash_eights(size_t size, Load&& load8) {
-  constexpr uint64_t kA = 0x9E3779B97F4A7C15, kB = 0xD6E8FEB86659FD93;
-  const auto mix = [](uint64_t a) {
-    const auto product = static_cast<unsigned __int128>(a) * kB;
-    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-  };
+  using namespace hash_words;
+  if (size <= 16) return hash_words::hash(kSixteens[size], load8(0), load8(8));
   uint64_t hash = (size + 1) * kA;
-  if (size <= 16) {
-    const size_t first = size < 8 ? size : 8;
-    const uint64_t brief = mix(hash ^ (load8(0) & kWordBytes[first]));
-    const uint64_t whole = mix(brief ^ (load8(8) & kWordBytes[size - first]));
-    const uint64_t longer = ~uint64_t{0} * (size > 8);
-    return (brief & ~longer) | (whole & longer) | 1;
-  }
   size_t at = 0;
   for (; size - at > 8; at += 8) hash = mix(hash ^ load8(at));
   return mix(hash ^ (load8(at) & kWordBytes[size - at])) | 1;
@@ -41,6 +66,30 @@ inline uint64_t hash_word(const char* bytes, size_t size) {
     std::memcpy(&value, bytes + at, 8);
     return value;
   });
+}
+
+inline uint64_t hash_small_word(const char* letters, size_t size) {
+  return hash_eights(size, [letters](size_t at) {
+    uint64_t value;
+    std::memcpy(&value, letters + at, 8);
+    return value | hash_words::kSmall;
+  });
+}
+
+// Of a word of ASCII letters as it stands and in small letters.
+struct WordHashes {
+  uint64_t word = 0, small = 0;
+};
+
+inline WordHashes hash_both(const char* letters, size_t size) {
+  using namespace hash_words;
+  if (size > 16) [[unlikely]]
+    return {hash_word(letters, size), hash_small_word(letters, size)};
+  uint64_t low, high;
+  std::memcpy(&low, letters, 8);
+  std::memcpy(&high, letters + 8, 8);
+  const Sixteen& of = kSixteens[size];
+  return {hash_words::hash(of, low, high), hash_words::hash(of, low | kSmall, high | kSmall)};
 }
 
 // The same for long pieces: four hashes side by side, which need not wait for each other.

@@ -68,8 +68,8 @@ struct Column {
     block.faults[i] = raw.records[i].fault;
     if (!block.faults[i].empty()) return;
     try {
-      const Record record = parser.parse(raw.text(i), raw.records[i].line, raw.shape);
-      Document document = document_of(record);
+      Record record = parser.parse(raw.text(i), raw.records[i].line, raw.shape);
+      Document document = take_document(record);
       if (!m.resources.urls.empty()) document.url = url_of(raw.text(i));
       fill(i, document, m);
     } catch (const std::invalid_argument& fault) {
@@ -147,6 +147,14 @@ Document document_of(const Record& record) {
   if (std::holds_alternative<TokenRecord>(record.content))
     throw std::invalid_argument(
         "the record holds token ids, which can not be curated; expected text");
+  return document;
+}
+
+Document take_document(Record& record) {
+  auto* text = std::get_if<TextRecord>(&record.content);
+  if (!text) return document_of(record);
+  Document document;
+  document.text = std::move(text->text);
   return document;
 }
 
@@ -241,9 +249,9 @@ std::vector<std::string> texts_of(const RawBlock& raw, int threads,
   share_work(static_cast<size_t>(std::max(threads, 1)), texts.size(),
              [&](size_t thread, size_t i) {
                if (!wanted(i)) return;
-               const Record record =
+               Record record =
                    raw.parsers[thread]->parse(raw.text(i), raw.records[i].line, raw.shape);
-               texts[i] = document_of(record).text;
+               texts[i] = take_document(record).text;
              },
              {});
   return texts;

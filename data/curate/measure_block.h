@@ -72,6 +72,8 @@ struct Measurer {
 // The record as filters see it; chat of the result points into the record. Throws
 // std::invalid_argument for token ids, which have no text.
 Document document_of(const Record& record);
+// The same; a text that is all there is is moved out of the record.
+Document take_document(Record& record);
 
 // Fills the block's columns, records shared by the threads. Meanwhile the calling thread does
 // `aside` first.

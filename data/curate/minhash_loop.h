@@ -6,10 +6,12 @@
 #include "data/curate/minhash.h"
 
 // One loop for every instruction set: the compiler makes of it what the file's flags allow. Blocks
-// of hash functions stay in registers while all shingles pass.
+// of hash functions stay in registers while all shingles pass. Unnamed, so that each file keeps its
+// own: of equal names the linker would take any one for all.
 namespace lathe::minhash_loop {
+namespace {
 
-inline constexpr uint64_t kPrime = (uint64_t{1} << 61) - 1;
+constexpr uint64_t kPrime = (uint64_t{1} << 61) - 1;
 
 template <size_t kBlock>
 void least61(const uint64_t* shingles, size_t num_shingles, const uint64_t* a, const uint64_t* b,
@@ -48,6 +50,7 @@ void least32(const uint64_t* shingles, size_t num_shingles, const uint32_t* a, c
   }
 }
 
-inline MinHashLoops loops() { return {least61<16>, least32<16>}; }
+MinHashLoops loops() { return {least61<16>, least32<16>}; }
 
+}  // namespace
 }  // namespace lathe::minhash_loop

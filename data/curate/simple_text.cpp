@@ -60,10 +60,6 @@ const char* pass_number(const char* p, const char* end) {
 // The word at buffer_[begin, size_) at the place behind the last one, not counted yet.
 inline void SimpleText::set_piece(size_t begin, uint32_t source_begin, uint32_t source_end,
                                   uint64_t hash) {
-  if (num_pieces_ >= pieces_.size()) {
-    pieces_.resize(2 * num_pieces_ + 1024);
-    hashes_.resize(pieces_.size());
-  }
   pieces_[num_pieces_] = {static_cast<uint32_t>(begin), static_cast<uint32_t>(size_), source_begin,
                           source_end};
   hashes_[num_pieces_] = hash;
@@ -71,11 +67,12 @@ inline void SimpleText::set_piece(size_t begin, uint32_t source_begin, uint32_t 
 }
 
 // Ends the word at buffer_[begin, size_).
-inline void SimpleText::add_piece(size_t begin, uint32_t source_begin, uint32_t source_end,
-                                  uint64_t hash) {
+void SimpleText::add_piece(size_t begin, uint32_t source_begin, uint32_t source_end,
+                           uint64_t hash) {
   set_piece(begin, source_begin, source_end, hash);
   ++num_pieces_;
   ++size_;
+  make_room_for_pieces();
 }
 
 // What a chunk without white space becomes stands at buffer_[begin, size_).
@@ -140,17 +137,19 @@ bool SimpleText::add_wide(uint32_t code_point, bool& plain) {
   return true;
 }
 
-// Small letters, eight at a time; what is written too much is written over.
-inline uint64_t SimpleText::copy_letters(const char* from, size_t count) {
+// Small letters, sixteen at a time; what is written too much is written over.
+inline void SimpleText::copy_letters(const char* from, size_t count) {
   char* to = buffer_.data() + size_;
   size_ += count;
-  return hash_eights(count, [from, to](size_t at) {
-    uint64_t eight;
-    std::memcpy(&eight, from + at, 8);
-    eight |= 0x2020202020202020;
-    std::memcpy(to + at, &eight, 8);
-    return eight;
-  });
+  size_t at = 0;
+  do {
+    uint64_t two[2];
+    std::memcpy(two, from + at, 16);
+    two[0] |= hash_words::kSmall;
+    two[1] |= hash_words::kSmall;
+    std::memcpy(to + at, two, 16);
+    at += 16;
+  } while (at < count);
 }
 
 // Of so many bytes of the source comes at most twice as much, a blank behind a letter, but where
@@ -160,11 +159,20 @@ void SimpleText::make_room(size_t source_left) {
   if (buffer_.size() < wanted) buffer_.resize(wanted + wanted / 2);
 }
 
-void SimpleText::start(size_t size) {
+// There is always room for a piece of each word that stands alone in the source, and one more.
+void SimpleText::make_room_for_pieces() {
+  if (num_pieces_ + num_source_words_ < pieces_.size()) return;
+  pieces_.resize(2 * (num_pieces_ + num_source_words_) + 1024);
+  hashes_.resize(pieces_.size());
+}
+
+void SimpleText::start(const SplitText& split) {
   size_ = 0;
-  source_size_ = size;
-  make_room(size);
+  source_size_ = split.text().size();
+  make_room(source_size_);
   num_pieces_ = 0;
+  num_source_words_ = split.words().size();
+  make_room_for_pieces();
 }
 
 void SimpleText::make(std::string_view text) {
@@ -174,27 +182,22 @@ void SimpleText::make(std::string_view text) {
 
 // Letters that stand alone, or marks, which are written and not counted: which of the two comes
 // next is nothing to foretell, and so is no branch.
-inline void SimpleText::add_simple_word(const SplitText& split, const Word& word) {
+inline void SimpleText::add_simple_word(const char* source, const Word& word) {
   const bool counts = word.bits & kAlone;
   const size_t begin = size_;
-  const uint64_t hash = copy_letters(split.text().data() + word.begin, counts ? word.size : 0);
-  // As it stood it was asked for when the text was cut.
-  if ((hash != word.hash) & counts && specials_.find_cut(hash)) [[unlikely]] {
-    cut_chunk(begin, word.begin, word.begin + word.size);
-    return;
-  }
-  set_piece(begin, word.begin, word.begin + word.size, hash);
+  copy_letters(source + word.begin, counts ? word.size : 0);
+  set_piece(begin, word.begin, word.begin + word.size, word.small_hash);
   num_pieces_ += counts;
   size_ += counts;
 }
 
 void SimpleText::make(const SplitText& split) {
-  start(split.text().size());
+  start(split);
   const std::span<const Word> words = split.words();
   for (size_t i = 0; i < words.size();) {
     const Word& word = words[i];
     if (word.bits & (kAlone | kBetween)) {
-      add_simple_word(split, word);
+      add_simple_word(split.text().data(), word);
       ++i;
       continue;
     }

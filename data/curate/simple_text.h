@@ -39,14 +39,15 @@ class SimpleText {
   struct Piece {
     uint32_t begin, end, source_begin, source_end;
   };
-  void start(size_t size);
+  void start(const SplitText& split);
   void make_room(size_t source_left);
-  void add_simple_word(const SplitText& split, const Word& word);
+  void make_room_for_pieces();
+  void add_simple_word(const char* source, const Word& word);
   void set_piece(size_t begin, uint32_t source_begin, uint32_t source_end, uint64_t hash);
   void add_range(const SplitText& split, uint32_t from, uint32_t to);
   void finish_chunk(size_t begin, bool plain, uint32_t source_begin, uint32_t source_end);
   void cut_chunk(size_t begin, uint32_t source_begin, uint32_t source_end);
-  uint64_t copy_letters(const char* from, size_t count);  // their hash
+  void copy_letters(const char* from, size_t count);
   bool is_cut(uint64_t hash) const;
   void add_piece(size_t begin, uint32_t source_begin, uint32_t source_end, uint64_t hash);
   bool add_wide(uint32_t code_point, bool& plain);
@@ -56,7 +57,7 @@ class SimpleText {
   size_t num_pieces_ = 0;
   std::vector<Piece> pieces_;  // the first num_pieces_ of them, as of the hashes
   std::vector<uint64_t> hashes_;
-  size_t source_size_ = 0;
+  size_t source_size_ = 0, num_source_words_ = 0;
   const SpecialWords& specials_ = special_words();
   SplitText whole_, cutter_;
   std::string chunk_;

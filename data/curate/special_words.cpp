@@ -113,7 +113,7 @@ void collect_contractions(Collector& c) {
 
 }  // namespace
 
-SpecialWords::SpecialWords() : table_(kMask + 1), bits_(1024), cut_bits_(256) {
+SpecialWords::SpecialWords() : table_(kMask + 1) {
   Collector collector;
   collect_contractions(collector);
   for (int hour = 1; hour <= 12; ++hour) {
@@ -131,9 +131,13 @@ SpecialWords::SpecialWords() : table_(kMask + 1), bits_(1024), cut_bits_(256) {
     while (table_[at].hash != 0) at = (at + 1) & kMask;
     table_[at] = {hash, cuts};
     add(bits_, hash);
-    const bool letters = std::all_of(text.begin(), text.begin() + static_cast<ptrdiff_t>(size),
-                                     [](char c) { return byte_bits(c) & kLetterBit; });
-    if (letters && cuts[0] != 0) add(cut_bits_, hash);
+    const auto letters =
+        static_cast<size_t>(std::find_if(text.begin(), text.end(),
+                                         [](char c) { return !(byte_bits(c) & kLetterBit); }) -
+                            text.begin());
+    if (letters == size && cuts[0] != 0) add(cut_bits_, hash);
+    if (letters + 1 == size && text[letters] == '.')
+      add(stop_bits_, hash_word(text.data(), letters));
   }
 }
 

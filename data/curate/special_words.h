@@ -24,17 +24,23 @@ class SpecialWords {
   }
   // Of a word of ASCII letters: nothing where it stays whole, which few do not.
   const SpecialWord* find_cut(uint64_t hash) const {
-    return has(cut_bits_, hash) ? look_up_cut(hash) : nullptr;
+    return may_cut(hash) ? look_up_cut(hash) : nullptr;
   }
+  // What a bit says without a look at the table, so without a branch: false is certain. Whether a
+  // word of ASCII letters is cut, and whether a full stop behind it belongs to it.
+  bool may_cut(uint64_t hash) const { return has(cut_bits_, hash); }
+  bool may_keep_stop(uint64_t hash) const { return has(stop_bits_, hash); }
 
  private:
   static constexpr size_t kMask = 4095;
 
-  static bool has(const std::vector<uint64_t>& bits, uint64_t hash) {
-    return bits[hash >> 6 & (bits.size() - 1)] >> (hash & 63) & 1;
+  template <size_t kSize>
+  static bool has(const std::array<uint64_t, kSize>& bits, uint64_t hash) {
+    return bits[hash >> 6 & (kSize - 1)] >> (hash & 63) & 1;
   }
-  static void add(std::vector<uint64_t>& bits, uint64_t hash) {
-    bits[hash >> 6 & (bits.size() - 1)] |= uint64_t{1} << (hash & 63);
+  template <size_t kSize>
+  static void add(std::array<uint64_t, kSize>& bits, uint64_t hash) {
+    bits[hash >> 6 & (kSize - 1)] |= uint64_t{1} << (hash & 63);
   }
   const SpecialWord* look_up_cut(uint64_t hash) const {
     const SpecialWord* found = look_up(hash);
@@ -49,7 +55,9 @@ class SpecialWords {
 
   std::vector<SpecialWord> table_;
   // A bit of a word's hash: they say no to nearly all, and fit the nearest cache.
-  std::vector<uint64_t> bits_, cut_bits_;
+  std::array<uint64_t, 1024> bits_{};
+  std::array<uint64_t, 1024> cut_bits_{};
+  std::array<uint64_t, 256> stop_bits_{};
 };
 
 const SpecialWords& special_words();  // one for all, read only

@@ -7,13 +7,10 @@
 #include "data/curate/characters.h"
 #include "data/curate/special_words.h"
 #include "data/curate/text_pieces.h"
-#include "data/tokenize/character_bits.h"
 #include "data/tokenize/unicode.h"
 
 namespace lathe {
 namespace {
-
-constexpr size_t kRoomBehind = 128;
 
 // Of a word, by what all and what any of its characters are.
 constexpr uint32_t bits_of(uint8_t all, uint8_t any, uint32_t chars) {
@@ -29,7 +26,8 @@ constexpr uint32_t bits_of(uint8_t all, uint8_t any, uint32_t chars) {
 // What a word of one byte of ASCII is.
 struct ByteWord {
   uint32_t bits = 0;
-  bool comes_off = false;  // a mark that is cut off behind letters whatever they are
+  bool comes_off = false;  // a mark that is cut off behind letters
+  bool stops = false;      // it may belong to them
   uint64_t hash = 0;
 };
 
@@ -37,7 +35,7 @@ constexpr std::array<ByteWord, 256> make_byte_words() {
   std::array<ByteWord, 256> table{};
   for (size_t c = 0; c < 128; ++c) {
     table[c] = {bits_of(kByteBits[c], kByteBits[c], 1),
-                c == ',' || c == ';' || c == ':' || c == '!' || c == '?',
+                c == ',' || c == ';' || c == ':' || c == '!' || c == '?' || c == '.', c == '.',
                 hash_eights(1, [c](size_t at) { return at == 0 ? uint64_t{c} : 0; })};
   }
   return table;
@@ -58,47 +56,13 @@ int64_t SplitText::chars_of(std::string_view piece) const {
 
 void SplitText::split(std::string_view text) {
   size_ = text.size();
-  buffer_.reserve(size_ + kRoomBehind);
+  buffer_.reserve(size_ + TextBits::kRoomBehind);
   buffer_.assign(text);
-  buffer_.append(kRoomBehind, '\0');
-  count_bytes();
+  buffer_.append(TextBits::kRoomBehind, '\0');
+  bits_.read(buffer_.data(), size_);
   num_words_ = 0;
   split_words();
   split_lines();
-}
-
-// Four tables, so that equal bytes in a row do not wait for each other.
-void SplitText::count_bytes() {
-  std::array<std::array<uint32_t, 256>, 4> tables{};
-  size_t i = 0;
-  for (; i + 8 <= size_; i += 8) {
-    uint64_t eight;
-    std::memcpy(&eight, buffer_.data() + i, 8);
-    for (size_t k = 0; k < 8; ++k) ++tables[k % 4][eight >> (8 * k) & 255];
-  }
-  for (; i < size_; ++i) ++tables[0][static_cast<unsigned char>(buffer_[i])];
-  for (size_t b = 0; b < 256; ++b)
-    bytes_[b] = tables[0][b] + tables[1][b] + tables[2][b] + tables[3][b];
-  chars_ = static_cast<int64_t>(size_);
-  for (size_t b = 0x80; b < 0xC0; ++b) chars_ -= bytes_[b];
-}
-
-void SplitText::find_bits() {
-  static const FindByteBits find = find_byte_bits();
-  const size_t count = size_ / 64 + 1;
-  spaces_.resize(count + 1);
-  not_spaces_.resize(count + 1);
-  not_letters_.resize(count + 1);
-  line_ends_.resize(count);
-  for (size_t w = 0; w < count; ++w) {
-    const ByteBits bits = find(buffer_.data() + 64 * w);
-    spaces_[w] = bits.spaces;
-    not_spaces_[w] = ~bits.spaces;
-    not_letters_[w] = ~bits.letters;
-    line_ends_[w] = bits.line_ends;
-  }
-  spaces_[size_ / 64] |= ~uint64_t{0} << (size_ % 64);
-  spaces_[count] = not_spaces_[count] = not_letters_[count] = ~uint64_t{0};
 }
 
 inline void SplitText::add_plain_word(uint32_t begin, uint32_t end) {
@@ -108,7 +72,10 @@ inline void SplitText::add_plain_word(uint32_t begin, uint32_t end) {
     add_special(begin, end);
     return;
   }
-  free_word() = {begin, size, size, kHasLetter | kAlone, hash};
+  // What is cut when its letters are small is left to those who make them small.
+  const uint64_t small = hash_small_word(buffer_.data() + begin, size);
+  const bool alone = hash == small || !specials_.find_cut(small);
+  free_word() = {begin, size, size, alone ? kHasLetter | kAlone : kHasLetter, hash, small};
   ++num_words_;
 }
 
@@ -116,11 +83,11 @@ void SplitText::add_word(uint32_t begin, uint32_t end) {
   const char* text = buffer_.data();
   if (end - begin == 1) {  // ASCII
     const ByteWord& one = kByteWords[static_cast<unsigned char>(text[begin])];
-    free_word() = {begin, 1, 1, one.bits, one.hash};
+    free_word() = {begin, 1, 1, one.bits, one.hash, 0};
     ++num_words_;
     return;
   }
-  Word word{begin, end - begin, 0, 0, hash_word(text + begin, end - begin)};
+  Word word{begin, end - begin, 0, 0, hash_word(text + begin, end - begin), 0};
   uint8_t all = 0xFF, any = 0;
   for (const char *p = text + begin, *last = text + end; p < last;) {
     const uint8_t bits = character_bits_of(next_code_point(p));
@@ -133,30 +100,69 @@ void SplitText::add_word(uint32_t begin, uint32_t end) {
   ++num_words_;
 }
 
+// Letters and at most one mark behind them, which is most words, go without a branch that depends
+// on either, and without waiting for the word before.
 void SplitText::split_words() {
-  find_bits();
   const char* text = buffer_.data();
-  const auto size = static_cast<uint32_t>(size_);
-  for (uint32_t begin = next_bit(not_spaces_, 0); begin < size;) {
-    uint32_t end = next_bit(not_letters_, begin);
-    // Letters and at most one mark, which is most words. Whether there is a mark is no branch.
+  const uint32_t* starts = bits_.starts.data();
+  const size_t chunks = bits_.num_starts;
+  if (words_before_.size() < chunks + 1) words_before_.resize(chunks + chunks / 2 + 64);
+  uint32_t* words_before = words_before_.data();
+  make_room_for_chunks(chunks);
+  size_t num_words = 0;
+  for (size_t k = 0; k < chunks; ++k) {
+    const uint32_t begin = starts[k];
+    words_before[k] = static_cast<uint32_t>(num_words);
+    const uint32_t end = next_no_letter(begin), letters = end - begin;
     const ByteWord& behind = kByteWords[static_cast<unsigned char>(text[end])];
-    const bool marked = behind.comes_off & is_space(end + 1) & (end > begin);
-    if (marked | is_space(end)) {
-      add_plain_word(begin, end);
-      free_word() = {end, 1, 1, behind.bits, behind.hash};
-      num_words_ += marked;
-      end += marked;
-    } else if (text[end] == '.' && is_space(end + 1) && add_stopped_word(begin, end + 1)) {
-      ++end;
+    const uint64_t spaces = TextBits::bits_from(bits_.spaces, end);
+    const bool marked = behind.comes_off & (spaces >> 1) & (letters > 0);
+    if ((spaces | marked) & 1) [[likely]] {
+      const WordHashes hash = hash_both(text + begin, letters);
+      const bool rare = (specials_.may_cut(hash.word) | specials_.may_cut(hash.small)) ||
+                        ((behind.stops & marked) && keeps_stop(begin, end, hash.word));
+      if (!rare) [[likely]] {
+        Word* word = words_.data() + num_words;
+        word[0] = {begin, letters, letters, kHasLetter | kAlone, hash.word, hash.small};
+        word[1] = {end, 1, 1, behind.bits, behind.hash, 0};
+        num_words += 1 + marked;
+        continue;
+      }
+      num_words_ = num_words;
+      add_rare_word(begin, end, marked);
     } else {
-      end = next_bit(spaces_, end);
-      add_chunk(begin, end);
+      num_words_ = num_words;
+      add_chunk(begin, next_space(end));
     }
-    // One blank is nearly always all there is.
-    begin = is_space(end + 1) ? next_bit(not_spaces_, end) : end + 1;
+    make_room_for_chunks(chunks - k);
+    num_words = num_words_;
   }
-  free_word();
+  words_before_[chunks] = static_cast<uint32_t>(num_words);
+  num_words_ = num_words;
+}
+
+// Each of letters and a mark.
+void SplitText::make_room_for_chunks(size_t chunks) {
+  const size_t wanted = num_words_ + 2 * chunks + kWordsBehind;
+  if (words_.size() < wanted) words_.resize(wanted + wanted / 2);
+}
+
+// Whether a full stop behind letters may belong to them: no is certain.
+inline bool SplitText::keeps_stop(uint32_t begin, uint32_t end, uint64_t hash) const {
+  const bool one = end - begin < 2;
+  const auto is_upper = [](char letter) { return (letter & 0x20) == 0; };
+  const bool initial = is_upper(buffer_[end - 1]) & !is_upper(buffer_[end - 2 + one]);
+  return one | initial | specials_.may_keep_stop(hash);
+}
+
+// Letters that a look at the special words is due for, and the mark behind them.
+void SplitText::add_rare_word(uint32_t begin, uint32_t end, bool marked) {
+  if (marked && buffer_[end] == '.') {
+    if (!add_stopped_word(begin, end + 1)) add_chunk(begin, end + 1);
+    return;
+  }
+  add_plain_word(begin, end);
+  if (marked) add_word(end, end + 1);
 }
 
 // Letters and a full stop, which comes off unless it belongs to them.
@@ -262,17 +268,9 @@ void SplitText::cut_inside(uint32_t begin, uint32_t end) {
 }
 
 void SplitText::add_line(size_t begin, size_t end) {
-  const uint32_t first = lines_.empty() ? 0 : lines_.back().end_word;
-  const Word* words = words_.data();
-  size_t last = first;
-  while (last + 8 <= num_words_ && words[last + 7].begin < end) last += 8;
-  size_t more = 0;
-  for (size_t k = 0; k < 8; ++k) more += (last + k < num_words_) & (words[last + k].begin < end);
   TextLine line;
   line.begin = line.inner_begin = static_cast<uint32_t>(begin);
   line.end = line.inner_end = static_cast<uint32_t>(end);
-  line.first_word = first;
-  line.end_word = static_cast<uint32_t>(last + more);
   const std::string_view text = text_of(line);
   if (begin < end &&
       ((byte_bits(text.front()) | byte_bits(text.back())) & (kSpaceBit | kHighBit))) {
@@ -284,19 +282,39 @@ void SplitText::add_line(size_t begin, size_t end) {
   lines_.push_back(line);
 }
 
+void SplitText::count_in_lines() {
+  static const TextLoops loops = text_loops();
+  stretches_.resize(lines_.size());
+  for (size_t i = 0; i < lines_.size(); ++i)
+    stretches_[i] = {.begin = lines_[i].begin, .end = lines_[i].end};
+  loops.count(bits_, stretches_.data(), stretches_.size());
+  uint32_t word = 0;
+  for (size_t i = 0; i < lines_.size(); ++i) {
+    TextLine& line = lines_[i];
+    line.chars = stretches_[i].chars;
+    line.upper = stretches_[i].upper;
+    line.digits = stretches_[i].digits;
+    line.first_word = word;
+    word = words_before_[stretches_[i].chunks_before_end];
+    // A chunk holds the ends of lines that are none of ASCII's six.
+    while (word > line.first_word && words_[word - 1].begin >= line.end) --word;
+    line.end_word = word;
+  }
+}
+
 void SplitText::split_pieces() {
   lines_.clear();
   bare_ = true;
   size_t begin = 0;
-  for (size_t w = 0; w < line_ends_.size(); ++w) {
-    for (uint64_t bits = line_ends_[w]; bits != 0; bits &= bits - 1) {
+  for (size_t w = 0; w <= size_ / 64; ++w) {
+    for (uint64_t bits = bits_.newlines[w]; bits != 0; bits &= bits - 1) {
       const size_t at = 64 * w + static_cast<size_t>(std::countr_zero(bits));
-      if (buffer_[at] != '\n') continue;
       add_line(begin, at);
       begin = at + 1;
     }
   }
   if (begin < size_) add_line(begin, size_);
+  count_in_lines();
 }
 
 void SplitText::find_repeated_lines() {
@@ -308,20 +326,17 @@ void SplitText::find_repeated_lines() {
   }
 }
 
-// Python's splitlines: \n, \r\n, \r, \v, \f, \x1c to \x1e, U+0085, U+2028, U+2029.
 void SplitText::split_lines() {
-  const char* text = buffer_.data();
-  const std::string_view all(text, size_);
   split_pieces();
   find_repeated_lines();
-  // Looked for only where a document has the bytes they end with.
-  const auto has = [&](std::string_view mark) {
-    return count(mark.back()) > 0 && all.find(mark) != all.npos;
-  };
-  newlines_only_ = is_ascii() || !(has("\xC2\x85") || has("\xE2\x80\xA8") || has("\xE2\x80\xA9"));
-  for (const char c : {'\r', '\v', '\f', '\x1c', '\x1d', '\x1e'})
-    newlines_only_ = newlines_only_ && count(c) == 0;
-  if (newlines_only_) return;
+  newlines_only_ = !bits_.counts.other_line_ends;
+  if (!newlines_only_) split_other_lines();
+}
+
+// Python's splitlines: \n, \r\n, \r, \v, \f, \x1c to \x1e, U+0085, U+2028, U+2029.
+void SplitText::split_other_lines() {
+  const char* text = buffer_.data();
+  const std::string_view all(text, size_);
   pieces_.swap(lines_);
   lines_.clear();
   size_t begin = 0;
@@ -341,6 +356,7 @@ void SplitText::split_lines() {
     begin = i;
   }
   if (begin < size_) add_line(begin, size_);
+  count_in_lines();
 }
 
 }  // namespace lathe

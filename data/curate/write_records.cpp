@@ -253,33 +253,22 @@ BlockLines RecordWriter::write(size_t block_number, const RawBlock& raw, const S
                                const std::function<void()>& aside) const {
   constexpr size_t kPiece = 64;
   const size_t count = block.size();
-  std::vector<BlockLines> pieces((count + kPiece - 1) / kPiece);
+  const size_t pieces = (count + kPiece - 1) / kPiece;
+  BlockLines lines{std::vector<std::string>(pieces), std::vector<std::string>(pieces)};
   share_work(
-      measurers.size(), pieces.size(),
+      measurers.size(), pieces,
       [&](size_t thread, size_t p) {
         for (size_t i = p * kPiece; i < std::min(count, (p + 1) * kPiece); ++i) {
           const size_t number = decisions_.first[block_number] + i;
           if (decisions_.reasons[number] == kKept) {
-            write_kept(pieces[p].kept, raw, block, i, number, *raw.parsers[thread],
+            write_kept(lines.kept[p], raw, block, i, number, *raw.parsers[thread],
                        *measurers[thread]);
           } else {
-            write_excluded(pieces[p].excluded, raw, block, i, number);
+            write_excluded(lines.excluded[p], raw, block, i, number);
           }
         }
       },
       aside);
-  BlockLines lines;
-  size_t kept = 0, excluded = 0;
-  for (const BlockLines& piece : pieces) {
-    kept += piece.kept.size();
-    excluded += piece.excluded.size();
-  }
-  lines.kept.reserve(kept);
-  lines.excluded.reserve(excluded);
-  for (const BlockLines& piece : pieces) {
-    lines.kept += piece.kept;
-    lines.excluded += piece.excluded;
-  }
   return lines;
 }
 

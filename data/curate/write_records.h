@@ -10,9 +10,9 @@
 
 namespace lathe {
 
-// A block's records as lines of the kept and the excluded file, in their order.
+// A block's records as lines of the kept and the excluded file, in their order, in pieces.
 struct BlockLines {
-  std::string kept, excluded;
+  std::vector<std::string> kept, excluded;
 };
 
 // What a record of a source was decided by, with versions: ["gopher_quality@1", ...].

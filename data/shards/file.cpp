@@ -97,9 +97,9 @@ std::string temporary_name(const std::string& path) {
   return fmt::format("{}.tmp-{}-{:08x}", path, ::getpid(), random());
 }
 
-void write_file(const std::string& path, std::string_view bytes) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd < 0) fail(path, "create");
+namespace {
+
+void write_all(int fd, const std::string& path, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t put = ::write(fd, bytes.data(), bytes.size());
     if (put < 0 && errno == EINTR) continue;
@@ -111,7 +111,24 @@ void write_file(const std::string& path, std::string_view bytes) {
     }
     bytes.remove_prefix(static_cast<size_t>(put));
   }
+}
+
+template <class Pieces>
+void write_pieces(const std::string& path, const Pieces& pieces) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) fail(path, "create");
+  for (const auto& piece : pieces) write_all(fd, path, piece);
   if (::close(fd) != 0) fail(path, "close");
+}
+
+}  // namespace
+
+void write_file(const std::string& path, std::string_view bytes) {
+  write_pieces(path, std::span(&bytes, 1));
+}
+
+void write_file(const std::string& path, std::span<const std::string> pieces) {
+  write_pieces(path, pieces);
 }
 
 std::string read_file(const std::string& path) {

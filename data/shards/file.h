@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -43,6 +44,7 @@ class ReadFile {
 // <path>.tmp-<pid>-<nonce>: in the same folder, so that a rename is atomic.
 std::string temporary_name(const std::string& path);
 void write_file(const std::string& path, std::string_view bytes);
+void write_file(const std::string& path, std::span<const std::string> pieces);
 std::string read_file(const std::string& path);
 void sync_path(const std::string& path);  // fsync of a file or a folder
 // fsync of temporary, rename to path, fsync of the folder that holds it.

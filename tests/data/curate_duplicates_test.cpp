@@ -85,6 +85,9 @@ TEST(MinHash, EveryInstructionSetGivesTheSameSignature) {
   }
   EXPECT_EQ(run(min_hash_loops()), plain);
   if (__builtin_cpu_supports("avx2")) { EXPECT_EQ(run(min_hash_avx2()), plain); }
+  // Of functions with one name in several files the linker takes any one for all.
+  EXPECT_NE(min_hash_plain().least61, min_hash_avx2().least61);
+  EXPECT_NE(min_hash_avx2().least32, min_hash_avx512().least32);
 }
 
 TEST(MinHash, DrawsNumpysPermutations) {

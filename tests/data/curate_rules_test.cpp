@@ -94,6 +94,7 @@ TEST(CurateSignals, GopherQualityCountsWords) {
   EXPECT_DOUBLE_EQ(s["ellipsis_lines"], 0.5);
   EXPECT_DOUBLE_EQ(s["alphabetic_words"], 6.0 / 9);
   EXPECT_EQ(s["stop_words"], 0);  // The is not the
+  EXPECT_EQ(SignalsOf(std::string("the \0 of", 8))["stop_words"], 2);  // a NUL is none
   EXPECT_DOUBLE_EQ(s["mean_word_length"], (3 + 3 + 2 + 3 + 3 + 3) / 6.0);
 }
 

@@ -76,7 +76,7 @@ TEST(Layering, ForeignLibrariesStayInTheirRooms) {
       {std::regex("^(arrow|parquet)/"), {"data/corpus/parquet.cpp"}},
       {std::regex("^divsufsort"), {"data/curate/equal_windows.cpp"}},
       {std::regex("^fasttext"), {"data/curate/fasttext.cpp"}},
-      {std::regex("immintrin\\.h$|^cpuid\\.h$"), {"trainer/kernels/", "data/tokenize/"}},
+      {std::regex("immintrin\\.h$|^cpuid\\.h$"), {"trainer/kernels/", "data/tokenize/", "data/curate/text_bits_"}},
       {std::regex("CPUBlas|^mkl|^dnnl"), {"trainer/kernels/"}},
       {std::regex("^torch/torch\\.h$"), {}},
   };
